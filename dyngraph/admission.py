@@ -1,0 +1,128 @@
+"""What may enter the graph: no event twice, none from the future, none from too far back.
+
+Decisions depend on the log and on this state only (never on a wall clock), so that recovery and replay decide alike.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import msgspec
+import torch
+
+from dyngraph.events import Interaction
+from dyngraph.state import State
+
+NEVER = -(2**62)
+"""Watermark before the first event."""
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+
+
+class AdmissionConfig(msgspec.Struct, frozen=True):
+    """Limits in ms and events."""
+
+    allowed_lateness_ms: int = 7 * DAY_MS
+    """How far behind the newest accepted event an event may be."""
+    allowed_lead_ms: int = 5 * MINUTE_MS
+    """How far ahead of the broker's timestamp an event may be."""
+    dedupe_window: int = 200_000
+    """How many accepted event ids are remembered."""
+
+
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
+    """One place in a shard's log. ``interaction`` is None where the record was refused before the graph."""
+
+    offset: int
+    received: int
+    """Broker timestamp, ms; also the reference for "in the future"."""
+    interaction: Interaction | None
+
+
+class Rejection(NamedTuple):
+    """Why a record did not enter."""
+
+    offset: int
+    code: str
+    message: str
+
+
+class Admission:
+    """Watermark and dedupe window of one shard."""
+
+    def __init__(self, config: AdmissionConfig) -> None:
+        self.config = config
+        self._newest = NEVER
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self.duplicates = self.late = self.rejected = 0
+
+    @property
+    def watermark(self) -> int:
+        """Newest accepted event time less the allowed lateness, ms."""
+        return self._newest - self.config.allowed_lateness_ms
+
+    def admit(self, records: list[LogRecord]) -> tuple[list[tuple[int, Interaction]], list[Rejection]]:
+        """Split records (in offset order) into accepted ``(offset, interaction)`` and rejections.
+
+        Duplicates and records without an interaction are in neither.
+        """
+        accepted: list[tuple[int, Interaction]] = []
+        rejections: list[Rejection] = []
+        for record in records:
+            event = record.interaction
+            if event is None:
+                continue
+            if event.event_id in self._ids:
+                self.duplicates += 1
+                continue
+            rejection = self._refuse(record, event)
+            if rejection is not None:
+                self.rejected += 1
+                rejections.append(rejection)
+                continue
+            if event.ts < self._newest:
+                self.late += 1
+            self._newest = max(self._newest, event.ts)
+            self._remember(event.event_id)
+            accepted.append((record.offset, event))
+        return accepted, rejections
+
+    def _refuse(self, record: LogRecord, event: Interaction) -> Rejection | None:
+        lead = event.ts - record.received
+        if lead > self.config.allowed_lead_ms:
+            return Rejection(
+                record.offset,
+                "in_future",
+                f"ts_ms {event.ts} is {lead} ms ahead of the broker's time {record.received}; at most "
+                f"{self.config.allowed_lead_ms} ms are allowed: check the producer's clock and unit (milliseconds)",
+            )
+        if event.ts < self.watermark:
+            return Rejection(
+                record.offset,
+                "too_late",
+                f"ts_ms {event.ts} is below the watermark {self.watermark} (newest accepted {self._newest} less "
+                f"{self.config.allowed_lateness_ms} ms); load history with `evergraph replay --snapshot`",
+            )
+        return None
+
+    def _remember(self, event_id: str) -> None:
+        self._ids[event_id] = None
+        if len(self._ids) > self.config.dedupe_window:
+            self._ids.popitem(last=False)
+
+    def state(self) -> State:
+        """Watermark, counters and the window, oldest id first."""
+        blob = "\0".join(self._ids).encode()
+        counters = [self._newest, self.duplicates, self.late, self.rejected]
+        return {
+            "counters": torch.tensor(counters),
+            "ids": torch.frombuffer(bytearray(blob), dtype=torch.uint8) if blob else torch.zeros(0, dtype=torch.uint8),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        self._newest, self.duplicates, self.late, self.rejected = state["counters"].tolist()
+        blob = state["ids"].numpy().tobytes().decode()
+        self._ids = OrderedDict.fromkeys(blob.split("\0")) if blob else OrderedDict()

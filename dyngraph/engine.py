@@ -1,0 +1,326 @@
+"""The one ordered step: the only way that graph state changes, live, in replay, in training and in tests.
+
+Score before learning, learn, commit. Everything that can fail happens before the first write, so a step that
+raises leaves the state as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dyngraph.batch import Columns, EventBatch
+from dyngraph.events import EventType, Interaction
+from dyngraph.graph import DynamicGraph
+from dyngraph.lists import Filters, RankedItem, RecommendationList
+from dyngraph.order import Moment
+from dyngraph.protocols import Baseline, Cause, Encoder, Queries, Ranker, Signal, Source
+from dyngraph.ranking import candidate_ranks, contained, full_ranks, locate, unite
+from dyngraph.state import State, Stateful, digest, gather, scatter
+
+REASON_SHARE = 0.2
+"""A feature is named as a reason if it gave at least this share of what raised the item."""
+
+
+class QueryInThePast(ValueError):
+    """Raised for a query older than the state's horizon: the past is seen by replay."""
+
+
+class SeenItems(Source):
+    """A source that also knows which items a user has met."""
+
+    def seen(self, users: Tensor) -> Tensor:
+        """Item rows ``[U, L]`` of the users' known items, 0 for none."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step did. ``ranks`` has a model's middle rank per event, NaN where the event is no target."""
+
+    events: int
+    horizon: Moment
+    users: list[str] = field(default_factory=list)
+    """Touched users, each once, in order of their last event."""
+    event_users: list[str] = field(default_factory=list)
+    """The user of each entry of ``ranks``."""
+    ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    repeats: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """Whether the user had met the item before, per event."""
+    loss: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    queries: Queries
+    items: Tensor
+    features: Tensor
+    context: Tensor
+    contributions: Tensor
+    scores: Tensor
+
+
+class Engine:
+    """A dynamic graph, the models over it, and the order in which they act.
+
+    ``sources`` propose and describe candidates, ``ranker`` orders them; ``baselines`` are ranked beside them on every
+    event. ``history`` is the source that knows what a user has met; it serves the ``mask_seen`` setting, under which
+    known items leave every ranking (the published protocol on data without repeats). ``watched`` sources keep their
+    state up to date without taking part in the ranking.
+    """
+
+    def __init__(
+        self,
+        graph: DynamicGraph,
+        encoder: Encoder,
+        sources: Sequence[Source],
+        ranker: Ranker,
+        history: SeenItems,
+        baselines: Sequence[Baseline] = (),
+        *,
+        watched: Sequence[Source] = (),
+        seed: int = 0,
+        mask_seen: bool = False,
+    ) -> None:
+        self.graph = graph
+        self.encoder = encoder
+        self.sources = list(sources)
+        self.ranker = ranker
+        self.history = history
+        self.baselines = list(baselines)
+        self.seed = seed
+        self.mask_seen = mask_seen
+        self._stateful = [*self.sources, *watched]
+        self._features = [feature for source in self.sources for feature in source.features]
+
+    # -- the step ---------------------------------------------------------------------------------------------
+
+    def step(self, events: Sequence[tuple[int, Interaction]], *, learn: bool = True) -> StepResult:
+        """Take one batch of ``(seq, interaction)``: rank, learn, commit.
+
+        Impressions are exposure, not interest: they neither enter the graph nor are they targets.
+        """
+        begun = time.perf_counter()
+        columns = Columns([event for event in events if event[1].event_type is not EventType.IMPRESSION])
+        if not len(columns):
+            return StepResult(events=0, horizon=self.graph.horizon)
+        sizes = self.graph.sizes()
+        try:
+            batch = self.graph.admit(columns)
+            self._grow()
+            ranking, query = self._rank_batch(batch)
+            ranks, repeats = self._target_ranks(batch, ranking, query)
+            seed = self.seed * 1_000_003 + int(batch.seq.min())
+            plan = self.encoder.plan(self.graph, batch, learn=learn, seed=seed)
+            update = self._plan_ranker(batch, ranking, query) if learn else None
+        except BaseException:
+            self._truncate(sizes)
+            raise
+        loss = {}
+        for name, part in (("encoder", plan.update), ("ranker", update)):
+            if part is not None:
+                part.apply()
+                loss[name] = part.loss
+        for source in self._stateful:
+            source.observe(self.graph, batch)
+        self.encoder.commit(self.graph, batch, plan)
+        self.graph.events += len(batch)
+        self.graph.advance(Moment(ts, seq) for ts, seq in zip(batch.ts.tolist(), batch.seq.tolist(), strict=True))
+        return StepResult(
+            events=len(batch),
+            horizon=self.graph.horizon,
+            users=list(dict.fromkeys(reversed(columns.users)))[::-1],
+            event_users=columns.users,
+            ranks=ranks,
+            repeats=repeats.numpy(),
+            loss=loss,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def _grow(self) -> None:
+        users, items = self.graph.sizes()
+        self.encoder.grow(users, items)
+        for source in self._stateful:
+            source.grow(users, items)
+
+    def _truncate(self, sizes: tuple[int, int]) -> None:
+        self.graph.truncate(sizes)
+        self.encoder.truncate(*sizes)
+        for source in self._stateful:
+            source.truncate(*sizes)
+
+    def _rank_batch(self, batch: EventBatch) -> tuple[_Ranking, Tensor]:
+        """Rank once per distinct ``(user, ts)``: all events of one basket see the state before the basket."""
+        keys, query = torch.unique(torch.stack((batch.users, batch.ts)), dim=1, return_inverse=True)
+        first = torch.full((keys.shape[1],), int(batch.seq.min()), dtype=torch.int64)
+        return self._rank(keys[0], keys[1], first, hidden=None), query
+
+    def _target_ranks(
+        self, batch: EventBatch, ranking: _Ranking, query: Tensor
+    ) -> tuple[dict[str, NDArray[np.float64]], Tensor]:
+        seen = self.history.seen(batch.users)
+        repeats = (seen == batch.items.unsqueeze(1)).any(1)
+        masked = seen if self.mask_seen else None
+        countable = ~batch.new_items & ~repeats if self.mask_seen else ~batch.new_items
+        items_before = self.graph.sizes()[1] - 1 - int(torch.unique(batch.items[batch.new_items]).numel())
+        rankable = torch.full((len(batch),), items_before)
+        if masked is not None:
+            rankable = rankable - (masked > 0).sum(1)
+        place = locate(ranking.items, query, batch.items)
+        ranks = {"evergraph": candidate_ranks(ranking.scores, query, place, rankable)}
+        for baseline in self.baselines:
+            ranks[baseline.name] = full_ranks(baseline.scores()[: items_before + 1], batch.items * countable, masked)
+        out = {}
+        for name, rank in ranks.items():
+            rank = torch.where(countable, rank, torch.inf)
+            out[name] = torch.where(batch.positive, rank, torch.nan).numpy()
+        return out, repeats
+
+    def _plan_ranker(self, batch: EventBatch, ranking: _Ranking, query: Tensor):  # type: ignore[no-untyped-def]
+        place = locate(ranking.items, query, batch.items)
+        hit = batch.positive & (place >= 0)
+        if not bool(hit.any()):
+            return None
+        return self.ranker.plan(ranking.features, ranking.context, ranking.items > 0, query[hit], place[hit])
+
+    # -- lists ------------------------------------------------------------------------------------------------
+
+    def recommend(
+        self, users: Sequence[str], at: Moment | None = None, k: int = 10, filters: Filters | None = None
+    ) -> list[RecommendationList]:
+        """Read-only top-k lists for ``users`` at ``at`` (default: just after the newest event).
+
+        Unknown users get what is popular. Raises :class:`QueryInThePast` for a moment before the horizon.
+        """
+        at = at or self.graph.horizon.next()
+        if at <= self.graph.horizon:
+            raise QueryInThePast(
+                f"the list was asked for at {tuple(at)}, but the state has seen events up to "
+                f"{tuple(self.graph.horizon)}; ask later, or replay the log up to that moment"
+            )
+        if not users:
+            return []
+        rows = self.graph.user_ids.find(users)
+        filters = filters or Filters()
+        hidden = self.graph.item_ids.find(sorted(self.graph.catalogue.hidden | set(filters.exclude)))
+        ranking = self._rank(
+            rows,
+            torch.full_like(rows, at.ts),
+            torch.full_like(rows, at.seq),
+            hidden=hidden[hidden > 0],
+            mask_seen=filters.hide_seen,
+        )
+        return [self._list(user, ranking, place, k) for place, user in enumerate(users)]
+
+    def _rank(
+        self, users: Tensor, ts: Tensor, seq: Tensor, hidden: Tensor | None, mask_seen: bool = False
+    ) -> _Ranking:
+        vectors = self.encoder.embed(self.graph, users, ts, seq)
+        queries = Queries(users, ts, seq, vectors)
+        items = unite([source.propose(self.graph, queries) for source in self.sources])
+        if hidden is not None and hidden.numel():
+            items = items.masked_fill(torch.isin(items, hidden), 0)
+        if self.mask_seen or mask_seen:
+            items = items.masked_fill(contained(items, self.history.seen(users)), 0)
+        valid = items > 0
+        features = torch.cat([source.describe(self.graph, queries, items) for source in self.sources], dim=2)
+        context = self._context(users, ts)
+        contributions = self.ranker.score(features, context, valid)
+        scores = contributions.sum(2).masked_fill(~valid, -torch.inf)
+        return _Ranking(queries, items, features, context, contributions, scores)
+
+    def _context(self, users: Tensor, ts: Tensor) -> Tensor:
+        """``[U, 2]`` what the gates may depend on: how much is known of the user, and how long they were away."""
+        events = self.graph.users.events[users]
+        last = self.graph.users.last_ts[users]
+        away_days = torch.where(last >= 0, (ts - last).clamp(min=0), 0).to(torch.float32) / 86_400_000
+        return torch.stack((torch.log1p(events.to(torch.float32)), torch.log1p(away_days)), dim=1) / 5
+
+    def _list(self, user: str, ranking: _Ranking, query: int, k: int) -> RecommendationList:
+        scores = ranking.scores[query]
+        k = min(k, int(torch.isfinite(scores).sum()))
+        top = torch.topk(scores, k).indices.tolist() if k else []
+        items = []
+        for rank, place in enumerate(top, start=1):
+            item_id = self.graph.item_ids[int(ranking.items[query, place])]
+            source, reasons = self._reasons(ranking, query, place)
+            items.append(
+                RankedItem(
+                    item_id=item_id,
+                    title=self.graph.catalogue.title(item_id),
+                    score=round(float(scores[place]), 6),
+                    rank=rank,
+                    source=source,
+                    reasons=reasons,
+                )
+            )
+        return RecommendationList(user_id=user, horizon=self.graph.horizon, items=items)
+
+    def _reasons(self, ranking: _Ranking, query: int, place: int) -> tuple[str, list[str]]:
+        """The source that gave most, and a sentence for each feature that gave a real share of the score."""
+        raised = [
+            (float(value), number)
+            for number, value in enumerate(ranking.contributions[query, place].tolist())
+            if value > 0 and self._features[number].signal is Signal.RAISES
+        ]
+        raised.sort(reverse=True)
+        total = sum(value for value, _ in raised)
+        reasons: list[str] = []
+        best = ""
+        for value, number in raised:
+            source, feature = self._owner(number)
+            best = best or source.name
+            if reasons and (value < REASON_SHARE * total or len(reasons) == 3):
+                break
+            cause = Cause(
+                int(ranking.queries.users[query]), int(ranking.items[query, place]), query, feature.name
+            )
+            reason = source.explain(self.graph, ranking.queries, cause)
+            if reason and reason not in reasons:
+                reasons.append(reason)
+        return best or "popularity", reasons
+
+    def _owner(self, number: int):  # type: ignore[no-untyped-def]
+        for source in self.sources:
+            if number < len(source.features):
+                return source, source.features[number]
+            number -= len(source.features)
+        raise IndexError(number)
+
+    # -- state ------------------------------------------------------------------------------------------------
+
+    def erase_user(self, user_id: str) -> bool:
+        """Clear all that is kept of one user; weights are not unlearned. False if the user is unknown."""
+        row = int(self.graph.user_ids.find([user_id])[0])
+        if not row:
+            return False
+        self.graph.users.forget(row)
+        self.graph.items.neighbours.forget_neighbour(row)
+        self.encoder.forget_user(row)
+        for source in self._stateful:
+            source.forget_user(row)
+        self.graph.user_ids.rename(row, f"\0erased:{row}")
+        return True
+
+    def _parts(self) -> dict[str, Stateful]:
+        sources = {f"source.{source.name}": source for source in self._stateful}
+        return {"graph": self.graph, "encoder": self.encoder, "ranker": self.ranker, **sources}
+
+    def state(self) -> State:
+        """Everything that can change a list."""
+        return gather(self._parts())
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        scatter(self._parts(), state)
+
+    def digest(self) -> str:
+        """Hex digest of the whole state."""
+        return digest(self.state())

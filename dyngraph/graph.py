@@ -1,0 +1,70 @@
+"""The graph itself: who is in it, what each node remembers, and how far it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from dyngraph.batch import Columns, EventBatch
+from dyngraph.catalogue import Catalogue
+from dyngraph.ids import IdTable
+from dyngraph.nodes import NodeStore
+from dyngraph.order import BEGINNING, Moment
+from dyngraph.state import State, gather, scatter
+
+
+class DynamicGraph:
+    """Users, items, their stores and the horizon; changed by the engine's commit and by nothing else."""
+
+    def __init__(self, dim: int, k: int) -> None:
+        self.dim = dim
+        self.user_ids, self.item_ids = IdTable(), IdTable()
+        self.users, self.items = NodeStore(dim, k), NodeStore(dim, k)
+        self.catalogue = Catalogue()
+        self.horizon = BEGINNING
+        self.events = 0
+
+    def admit(self, columns: Columns) -> EventBatch:
+        """Give rows to the batch's ids, growing where needed."""
+        known_items = len(self.item_ids)
+        users, items = self.user_ids.add(columns.users), self.item_ids.add(columns.items)
+        self.users.grow(len(self.user_ids))
+        self.items.grow(len(self.item_ids))
+        return EventBatch(
+            users, items, columns.types, columns.values, columns.ts, columns.seq, items >= known_items
+        )
+
+    def sizes(self) -> tuple[int, int]:
+        """Rows of users and of items, null rows included."""
+        return len(self.user_ids), len(self.item_ids)
+
+    def truncate(self, sizes: tuple[int, int]) -> None:
+        """Undo growth beyond ``sizes`` (as :meth:`sizes` gave them)."""
+        self.user_ids.truncate(sizes[0])
+        self.item_ids.truncate(sizes[1])
+        self.users.truncate(sizes[0])
+        self.items.truncate(sizes[1])
+
+    def advance(self, moments: Iterable[Moment]) -> None:
+        """Move the horizon to the newest of ``moments`` and itself."""
+        self.horizon = max(self.horizon, *moments)
+
+    def state(self) -> State:
+        """Everything but the catalogue, which comes from its own topic."""
+        clock = torch.tensor([*self.horizon, self.events], dtype=torch.int64)
+        return {"clock": clock} | gather(self._parts())
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        ts, seq, self.events = state["clock"].tolist()
+        self.horizon = Moment(ts, seq)
+        scatter(self._parts(), state)
+
+    def _parts(self) -> dict[str, IdTable | NodeStore]:
+        return {
+            "user_ids": self.user_ids,
+            "item_ids": self.item_ids,
+            "users": self.users,
+            "items": self.items,
+        }

@@ -1,0 +1,61 @@
+"""Tensors that grow by rows, because users and items appear at any time and nothing may be sized in advance.
+
+Capacity doubles, so appending n rows costs O(n) in total; rows beyond ``len`` hold the fill value and are never
+visible. Row 0 is the null node everywhere in this room.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FIRST_CAPACITY = 64
+
+
+class Growable:
+    """A tensor ``[len, *shape]`` whose first dimension grows.
+
+    >>> table = Growable((2,), torch.float32)
+    >>> table.grow(3)
+    >>> table.view.shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, fill: float = 0) -> None:
+        self.fill = fill
+        self._len = 0
+        self._data = torch.full((FIRST_CAPACITY, *shape), fill, dtype=dtype)
+
+    def __len__(self) -> int:
+        return self._len
+
+    @property
+    def view(self) -> Tensor:
+        """The live rows ``[len, *shape]``; writes go through, growth invalidates it."""
+        return self._data[: self._len]
+
+    def grow(self, length: int) -> None:
+        """Make at least ``length`` rows live; new ones hold the fill value."""
+        if length > self._data.shape[0]:
+            capacity = max(length, 2 * self._data.shape[0])
+            data = self._data.new_full((capacity, *self._data.shape[1:]), self.fill)
+            data[: self._len] = self._data[: self._len]
+            self._data = data
+        self._len = max(self._len, length)
+
+    def truncate(self, length: int) -> None:
+        """Forget the rows from ``length`` on (used to undo growth of a step that failed)."""
+        if length < self._len:
+            self._data[length : self._len] = self.fill
+            self._len = length
+
+    def widen(self, width: int) -> None:
+        """Grow the second dimension to ``width`` columns; new ones hold the fill value."""
+        data = self._data.new_full((self._data.shape[0], width, *self._data.shape[2:]), self.fill)
+        data[:, : self._data.shape[1]] = self._data
+        self._data = data
+
+    def replace(self, rows: Tensor) -> None:
+        """Take ``rows`` as the whole live content (used when a snapshot is loaded)."""
+        self._len = rows.shape[0]
+        self._data = rows.clone() if self._len else self._data.new_full((FIRST_CAPACITY, *rows.shape[1:]), self.fill)

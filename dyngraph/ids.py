@@ -1,0 +1,77 @@
+"""String ids to dense rows, growing in order of first appearance.
+
+Row 0 is the null node. The table is append-only, so a row means the same node for as long as the state lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dyngraph.state import State
+
+
+class IdTable:
+    """A growing two-way map between string ids and rows ``1 … len-1``.
+
+    >>> users = IdTable()
+    >>> users.add(["ann", "bob", "ann"]).tolist()
+    [1, 2, 1]
+    >>> users.find(["bob", "eve"]).tolist()
+    [2, 0]
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[str] = [""]
+        self._rows: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Number of rows, the null row included."""
+        return len(self._ids)
+
+    def __getitem__(self, row: int) -> str:
+        return self._ids[row]
+
+    def add(self, ids: Iterable[str]) -> Tensor:
+        """Rows ``[n]`` of ``ids``; unknown ones get the next free row."""
+        rows, known = [], self._rows
+        for name in ids:
+            row = known.get(name)
+            if row is None:
+                row = known[name] = len(self._ids)
+                self._ids.append(name)
+            rows.append(row)
+        return torch.tensor(rows, dtype=torch.int64)
+
+    def find(self, ids: Sequence[str]) -> Tensor:
+        """Rows ``[n]`` of ``ids``; unknown ones give the null row 0."""
+        return torch.tensor([self._rows.get(name, 0) for name in ids], dtype=torch.int64)
+
+    def truncate(self, length: int) -> None:
+        """Forget the rows from ``length`` on (used to undo growth of a step that failed)."""
+        for name in self._ids[length:]:
+            del self._rows[name]
+        del self._ids[length:]
+
+    def rename(self, row: int, name: str) -> None:
+        """Give ``row`` another id, so that an erased user's name is gone while rows stay dense."""
+        del self._rows[self._ids[row]]
+        self._ids[row] = name
+        self._rows[name] = row
+
+    def state(self) -> State:
+        """UTF-8 bytes of all ids and their end positions."""
+        encoded = [name.encode() for name in self._ids]
+        ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+        blob = np.frombuffer(b"".join(encoded), dtype=np.uint8).copy()
+        return {"bytes": torch.from_numpy(blob), "ends": torch.from_numpy(ends)}
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        blob, ends = state["bytes"].numpy().tobytes(), state["ends"].tolist()
+        starts = [0, *ends[:-1]]
+        self._ids = [blob[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+        self._rows = {name: row for row, name in enumerate(self._ids) if row}

@@ -1,0 +1,183 @@
+"""What the engine is handed: an encoder, candidate sources, a ranker, baselines.
+
+The engine owns the order of operations and never looks inside these. Two rules hold for all of them: methods that
+read (``embed``, ``propose``, ``features``, ``score``, ``plan``) change nothing, and everything that changes state
+happens in ``commit``, ``observe`` and ``Update.apply`` after nothing can fail any more.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from dyngraph.batch import EventBatch
+from dyngraph.graph import DynamicGraph
+from dyngraph.state import Stateful
+
+
+@dataclass(frozen=True)
+class Queries:
+    """U read-only questions "what next for this user at this moment?"."""
+
+    users: Tensor
+    """``[U]`` int64 user rows, 0 for an unknown user."""
+    ts: Tensor
+    """``[U]`` int64 ms."""
+    seq: Tensor
+    """``[U]`` int64; only events strictly earlier than ``(ts, seq)`` may count."""
+    vectors: Tensor
+    """``[U, d]`` user embeddings at the query's moment."""
+    memo: dict[str, Tensor] = field(default_factory=dict)
+    """Scratch of the sources for this call, so that proposing and describing need not compute a thing twice."""
+
+    def __len__(self) -> int:
+        return int(self.users.shape[0])
+
+
+class Signal(enum.Enum):
+    """How a feature may move a score."""
+
+    RAISES = "raises"
+    """Learned weight that is never negative; such features can be named as reasons."""
+    LEARNED = "learned"
+    """Learned weight of either sign."""
+    LOWERS = "lowers"
+    """Fixed negative weight: what the user refused goes down, whatever else was learned."""
+
+
+class Feature(NamedTuple):
+    """One column of the ranker's input."""
+
+    name: str
+    signal: Signal
+
+
+class Cause(NamedTuple):
+    """What a reason is made from: one feature's real contribution to one item's score."""
+
+    user: int
+    item: int
+    query: int
+    """Place of the query in its :class:`Queries`."""
+    feature: str
+
+
+class Update(Protocol):
+    """A finished learning computation that waits to be written."""
+
+    loss: float
+
+    def apply(self) -> None:
+        """Write the new weights. Must not fail."""
+        ...
+
+
+class Encoder(Stateful, Protocol):
+    """Turns graph state into vectors and events into new memory."""
+
+    version: int
+    """Number of learning updates written so far."""
+
+    def grow(self, users: int, items: int) -> None:
+        """Make room for this many rows."""
+        ...
+
+    def truncate(self, users: int, items: int) -> None:
+        """Undo growth."""
+        ...
+
+    def embed(self, graph: DynamicGraph, users: Tensor, ts: Tensor, seq: Tensor) -> Tensor:
+        """User embeddings ``[n, d]`` at the given moments; read-only."""
+        ...
+
+    @property
+    def item_vectors(self) -> Tensor:
+        """``[items, d]`` vectors of all items, each as of its last refresh: one rule for every candidate."""
+        ...
+
+    def plan(self, graph: DynamicGraph, batch: EventBatch, *, learn: bool, seed: int) -> EncoderPlan:
+        """Apply waiting messages to the batch's nodes and, if learning, compute the weight update."""
+        ...
+
+    def commit(self, graph: DynamicGraph, batch: EventBatch, plan: EncoderPlan) -> None:
+        """Write memory, store the batch's raw messages, insert edges, refresh item vectors."""
+        ...
+
+    def forget_user(self, user: int) -> None:
+        """Return what was learned for one user row to its start."""
+        ...
+
+
+class EncoderPlan(NamedTuple):
+    """New memory of a batch's nodes, computed but not yet written."""
+
+    users: Tensor
+    """``[m]`` distinct user rows."""
+    user_memory: Tensor
+    """``[m, d]``"""
+    items: Tensor
+    """``[n]`` distinct item rows."""
+    item_memory: Tensor
+    """``[n, d]``"""
+    update: Update | None
+    """The weight update, if any was learned."""
+
+
+class Source(Stateful, Protocol):
+    """One way to find and describe candidates. Later systems plug in here and are ablated by name."""
+
+    name: str
+    features: tuple[Feature, ...]
+
+    def grow(self, users: int, items: int) -> None:
+        """Make room for this many rows."""
+        ...
+
+    def truncate(self, users: int, items: int) -> None:
+        """Undo growth."""
+        ...
+
+    def propose(self, graph: DynamicGraph, queries: Queries) -> Tensor:
+        """Item rows ``[U, m]``, 0 for an empty place."""
+        ...
+
+    def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
+        """Feature values ``[U, C, F]`` of the candidate rows ``items [U, C]`` (0 rows may get anything finite)."""
+        ...
+
+    def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
+        """Take in the batch that is being committed; ``graph`` still stands as it was before the batch."""
+        ...
+
+    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
+        """One plain sentence that names what made the feature what it is."""
+        ...
+
+    def forget_user(self, user: int) -> None:
+        """Drop what is kept of one user."""
+        ...
+
+
+class Ranker(Stateful, Protocol):
+    """Orders united candidates."""
+
+    def score(self, features: Tensor, context: Tensor, valid: Tensor) -> Tensor:
+        """Contributions ``[U, C, F]`` whose sum over the last dimension is the score."""
+        ...
+
+    def plan(self, features: Tensor, context: Tensor, valid: Tensor, query: Tensor, place: Tensor) -> Update | None:
+        """Learn that event e of query ``query [E]`` chose candidate ``place [E]``."""
+        ...
+
+
+class Baseline(Protocol):
+    """A scorer of all items that every report shows beside the engine."""
+
+    name: str
+
+    def scores(self) -> Tensor:
+        """``[items]`` float64; larger is better."""
+        ...

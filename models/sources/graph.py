@@ -1,0 +1,72 @@
+"""Items near the user's temporal graph embedding."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from dyngraph.batch import EventBatch
+from dyngraph.graph import DynamicGraph
+from dyngraph.protocols import Cause, Encoder, Feature, Queries, Signal
+from dyngraph.state import State
+
+
+class GraphSource:
+    """Dot products of user embedding and item vectors, by the encoder's own measure."""
+
+    name = "graph"
+    features = (Feature("graph_likelihood", Signal.RAISES), Feature("graph_nearness", Signal.RAISES))
+
+    def __init__(self, encoder: Encoder, propose: int = 60) -> None:
+        self._encoder, self._propose = encoder, propose
+
+    def grow(self, users: int, items: int) -> None:
+        """All rows are the encoder's."""
+
+    def truncate(self, users: int, items: int) -> None:
+        """All rows are the encoder's."""
+
+    def propose(self, graph: DynamicGraph, queries: Queries) -> Tensor:
+        """The nearest items of the whole catalogue."""
+        scores = self._scores(queries)[:, 1:]
+        if not scores.shape[1]:
+            return torch.zeros(len(queries), 1, dtype=torch.int64)
+        return torch.topk(scores, min(self._propose, scores.shape[1]), dim=1).indices + 1
+
+    def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
+        """Likelihood relative to the likeliest candidate, and nearness scaled to [0, 1] over the candidates."""
+        valid = items > 0
+        logits = self._scores(queries).gather(1, items)
+        top = logits.masked_fill(~valid, -torch.inf).amax(1, keepdim=True).nan_to_num(neginf=0.0)
+        low = logits.masked_fill(~valid, torch.inf).amin(1, keepdim=True).nan_to_num(posinf=0.0)
+        likelihood = torch.exp((logits - top).clamp(max=0))
+        nearness = (logits - low) / (top - low).clamp(min=1e-6)
+        return torch.stack((likelihood, nearness), dim=2) * valid.unsqueeze(2)
+
+    def _scores(self, queries: Queries) -> Tensor:
+        """``[U, items]``"""
+        memo = queries.memo.get(self.name)
+        if memo is None:
+            vectors = self._encoder.item_vectors
+            memo = queries.memo[self.name] = queries.vectors @ vectors.T / math.sqrt(vectors.shape[1])
+        return memo
+
+    def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
+        """The encoder's commit does it."""
+
+    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
+        """Say how much of the user the embedding has seen."""
+        events = int(graph.users.events[cause.user])
+        return f"near you in the interaction graph, after {events} events of yours" if events else None
+
+    def forget_user(self, user: int) -> None:
+        """Nothing of its own."""
+
+    def state(self) -> State:
+        """Nothing of its own."""
+        return {}
+
+    def load_state(self, state: State) -> None:
+        """Nothing of its own."""

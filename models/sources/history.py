@@ -1,0 +1,139 @@
+"""The user's own recency and frequency: what they had before, how often, how lately, and what they refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import torch
+from torch import Tensor
+
+from dyngraph.batch import EventBatch
+from dyngraph.decay import DecayClock
+from dyngraph.graph import DynamicGraph
+from dyngraph.protocols import Cause, Feature, Queries, Signal
+from dyngraph.slots import SlotTable
+from dyngraph.state import State, gather, scatter
+
+DAY_MS = 86_400_000.0
+
+
+class HistorySource:
+    """Per user up to ``capacity`` distinct items, the least recent forgotten first.
+
+    A refusal (dislike, removal) takes one event back from the item's count and lowers the item until the refusal has
+    decayed or the user takes the item again.
+    """
+
+    name = "history"
+    features = (
+        Feature("own_frequency", Signal.RAISES),
+        Feature("own_recency", Signal.RAISES),
+        Feature("own_seen", Signal.LEARNED),
+        Feature("refused", Signal.LOWERS),
+    )
+
+    def __init__(self, half_life_ms: float = 30 * DAY_MS, capacity: int = 128, propose: int = 60) -> None:
+        self._propose = propose
+        self._clock = DecayClock(half_life_ms)
+        self._slots = SlotTable(capacity, ("last_seq", "last_ts", "events", "decayed", "refused"))
+        self._slots.grow(1)
+
+    def grow(self, users: int, items: int) -> None:
+        """Make room for this many rows."""
+        self._slots.grow(users)
+
+    def truncate(self, users: int, items: int) -> None:
+        """Undo growth."""
+        self._slots.truncate(users)
+
+    def seen(self, users: Tensor) -> Tensor:
+        """Item rows ``[U, L]`` the users have met, 0 for none."""
+        return self._slots.keys[users].to(torch.int64)
+
+    def propose(self, graph: DynamicGraph, queries: Queries) -> Tensor:
+        """The user's items by decayed count, and the latest ones."""
+        keys = self.seen(queries.users)
+        n = min(self._propose // 2, keys.shape[1])
+        frequent = torch.topk(self._slots.column("decayed")[queries.users], n, dim=1).indices
+        latest = torch.topk(self._slots.column("last_seq")[queries.users], n, dim=1).indices
+        return keys.gather(1, torch.cat((frequent, latest), dim=1))
+
+    def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
+        """Decayed count (log), 1 / (1 + place by recency), seen or not, decayed refusals."""
+        found, slot = self._find(queries, items)
+        now = self._clock.now(queries.ts).unsqueeze(1)
+        decayed = self._at("decayed", queries, slot) * now
+        place = self._places(queries.users).gather(1, slot)
+        refused = (self._at("refused", queries, slot) * now).clamp(max=1)
+        columns = (torch.log1p(decayed), 1 / (1 + place), torch.ones_like(decayed), refused)
+        return (torch.stack(columns, dim=2) * found.unsqueeze(2)).to(torch.float32)
+
+    def _find(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether and in which slot each of ``items [U, C]`` stands."""
+        ordered, order = torch.sort(self.seen(queries.users), dim=1)
+        place = torch.searchsorted(ordered, items.contiguous()).clamp(max=ordered.shape[1] - 1)
+        found = (ordered.gather(1, place) == items) & (items > 0)
+        return found, order.gather(1, place)
+
+    def _at(self, column: str, queries: Queries, slot: Tensor) -> Tensor:
+        return self._slots.column(column)[queries.users].gather(1, slot)
+
+    def _places(self, users: Tensor) -> Tensor:
+        """``[U, L]`` 0 for the user's latest item, 1 for the one before, …; only items with events count."""
+        latest = self._slots.column("last_seq")[users]
+        order = torch.argsort(latest, dim=1, descending=True, stable=True)
+        places = torch.empty_like(order)
+        places.scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
+        return places.to(torch.float64)
+
+    def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
+        """Add positives, take refused ones back; the last event of a pair in the batch decides its standing."""
+        relevant = batch.positive | batch.negative
+        if not bool(relevant.any()):
+            return
+        self._slots.column("decayed").mul_(factor := self._clock.due(batch.ts))
+        self._slots.column("refused").mul_(factor)
+        users, items, positive = batch.users[relevant], batch.items[relevant], batch.positive[relevant]
+        pairs, pair = torch.unique(torch.stack((users, items)), dim=1, return_inverse=True)
+        order = torch.arange(users.shape[0])
+        last = torch.zeros(pairs.shape[1], dtype=torch.int64).scatter_reduce_(0, pair, order, "amax")
+        seq = batch.seq[relevant][last].to(torch.float64) + 1
+        slot = self._slots.slots(pairs[0], pairs[1], priority=seq)
+        kept = slot >= 0
+        at = (pairs[0][kept], slot[kept])
+        sign = positive.to(torch.float64) * 2 - 1
+        weight = self._clock.weight(batch.ts[relevant])
+
+        def total(values: Tensor) -> Tensor:
+            return torch.zeros(pairs.shape[1], dtype=torch.float64).index_add_(0, pair, values)[kept]
+
+        events, decayed = self._slots.column("events"), self._slots.column("decayed")
+        events[at] = (events[at] + total(sign)).clamp(min=0)
+        decayed[at] = (decayed[at] + total(sign * weight)).clamp(min=0)
+        wanted = positive[last][kept]
+        refused = self._slots.column("refused")
+        refused[at] = torch.where(wanted, 0.0, refused[at] + total((sign < 0) * weight))
+        # A refusal is no visit: the recency of the item stays, but its slot must not look empty.
+        for name, value in (("last_seq", seq[kept]), ("last_ts", batch.ts[relevant][last][kept].to(torch.float64))):
+            column = self._slots.column(name)
+            column[at] = torch.where(wanted, value, column[at])
+
+    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
+        """Say how often and when last."""
+        slot = int((self._slots.keys[cause.user] == cause.item).int().argmax())
+        events = int(self._slots.column("events")[cause.user, slot])
+        last = datetime.fromtimestamp(float(self._slots.column("last_ts")[cause.user, slot]) / 1000, UTC)
+        times = {1: "once", 2: "twice"}.get(events, f"{events} times")
+        return f"you had it {times} before, last on {last:%-d %b %Y}"
+
+    def forget_user(self, user: int) -> None:
+        """Free the user's slots."""
+        self._slots.forget_row(user)
+
+    def state(self) -> State:
+        """Slots and clock."""
+        return gather({"slots": self._slots, "clock": self._clock})
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        scatter({"slots": self._slots, "clock": self._clock}, state)

@@ -1,0 +1,121 @@
+"""What everybody takes: all-time and decayed popularity, as a source and as the baselines of every report."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dyngraph.batch import EventBatch
+from dyngraph.decay import DecayClock
+from dyngraph.graph import DynamicGraph
+from dyngraph.growable import Growable
+from dyngraph.protocols import Cause, Feature, Queries, Signal
+from dyngraph.state import State, gather, scatter
+
+DAY_MS = 86_400_000.0
+
+
+class PopularitySource:
+    """Counts of positive events per item; a removal takes one back.
+
+    ``short`` and ``long`` are half-lives in ms; ``short`` follows trends, ``long`` is the decayed-popularity baseline.
+    """
+
+    name = "popularity"
+    features = (Feature("trending", Signal.RAISES), Feature("popular", Signal.RAISES))
+
+    def __init__(self, short_ms: float = DAY_MS, long_ms: float = 7 * DAY_MS, propose: int = 40) -> None:
+        self._propose = propose
+        self._clocks = {"short": DecayClock(short_ms), "long": DecayClock(long_ms)}
+        self._sums = {name: Growable((), torch.float64) for name in self._clocks}
+        self._count = Growable((), torch.float64)
+
+    def grow(self, users: int, items: int) -> None:
+        """Make room for this many rows."""
+        for table in (self._count, *self._sums.values()):
+            table.grow(items)
+
+    def truncate(self, users: int, items: int) -> None:
+        """Undo growth."""
+        for table in (self._count, *self._sums.values()):
+            table.truncate(items)
+
+    def counts(self) -> Tensor:
+        """``[items]`` all-time counts."""
+        return self._count.view
+
+    def decayed(self) -> Tensor:
+        """``[items]`` sums under the long half-life; their order is that of decayed popularity at any time."""
+        return self._sums["long"].view
+
+    def propose(self, graph: DynamicGraph, queries: Queries) -> Tensor:
+        """The most popular items, the same for everyone."""
+        if len(self._count) <= 1:
+            return torch.zeros(len(queries), 1, dtype=torch.int64)
+        best = [self._best(table.view[1:]) for table in self._sums.values()]
+        return torch.cat(best).unsqueeze(0).expand(len(queries), -1)
+
+    def _best(self, sums: Tensor) -> Tensor:
+        return torch.topk(sums, min(self._propose, sums.shape[0])).indices + 1
+
+    def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
+        """Short and long popularity relative to the most popular item; log-scaled."""
+        columns = []
+        for table in self._sums.values():
+            top = table.view.max().clamp(min=1e-300)
+            columns.append(torch.log1p(99 * (table.view / top).clamp(min=0)) / 4.605170185988092)
+        return torch.stack([column[items] for column in columns], dim=2).to(torch.float32)
+
+    def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
+        """Count positives, take removals back, never below zero."""
+        sign = batch.positive.to(torch.float64) - batch.negative.to(torch.float64)
+        self._count.view.index_add_(0, batch.items, sign).clamp_(min=0)
+        for name, clock in self._clocks.items():
+            sums = self._sums[name].view
+            sums *= clock.due(batch.ts)
+            sums.index_add_(0, batch.items, sign * clock.weight(batch.ts)).clamp_(min=0)
+
+    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
+        """Say over which span the item is popular."""
+        return "taken by many in the last day" if cause.feature == "trending" else "popular this week"
+
+    def forget_user(self, user: int) -> None:
+        """Counts hold no user."""
+
+    def state(self) -> State:
+        """Counts and decayed sums."""
+        sums = {f"sum.{name}": table.view for name, table in self._sums.items()}
+        return {"count": self._count.view} | sums | gather(self._clocks)
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        self._count.replace(state["count"])
+        for name, table in self._sums.items():
+            table.replace(state[f"sum.{name}"])
+        scatter(self._clocks, state)
+
+
+class Popularity:
+    """Baseline: all-time popularity."""
+
+    name = "popularity"
+
+    def __init__(self, source: PopularitySource) -> None:
+        self._source = source
+
+    def scores(self) -> Tensor:
+        """``[items]`` counts."""
+        return self._source.counts()
+
+
+class DecayedPopularity:
+    """Baseline: popularity with exponential decay."""
+
+    name = "decayed_popularity"
+
+    def __init__(self, source: PopularitySource) -> None:
+        self._source = source
+
+    def scores(self) -> Tensor:
+        """``[items]`` decayed sums."""
+        return self._source.decayed()

@@ -1,0 +1,75 @@
+"""The whole system, put together: one place that says which parts an engine is made of."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from dyngraph.engine import Engine
+from dyngraph.graph import DynamicGraph
+from dyngraph.protocols import Source
+from dyngraph.shard import Shard, ShardConfig
+from models.ranker import GatedRanker
+from models.sources.graph import GraphSource
+from models.sources.history import DAY_MS, HistorySource
+from models.sources.popularity import DecayedPopularity, Popularity, PopularitySource
+from models.sources.transitions import TransitionSource
+from models.tgn import TGN, TGNConfig
+
+CONTEXT = 2
+"""Width of the engine's context vector."""
+
+
+class SystemConfig(msgspec.Struct, frozen=True):
+    """What may differ between two engines. Half-lives in days."""
+
+    tgn: TGNConfig = TGNConfig()
+    popularity_half_life: float = 7.0
+    trend_half_life: float = 1.0
+    history_half_life: float = 30.0
+    history_capacity: int = 128
+    mask_seen: bool = False
+    without: tuple[str, ...] = ()
+    """Names of sources to leave out (ablation)."""
+    seed: int = 0
+
+
+def open_shard(config: ShardConfig, partition: int, system: SystemConfig | None = None) -> Shard:
+    """The shard of one partition with the whole system in it, as it last stood."""
+    system = system or SystemConfig()
+    fingerprint = hashlib.blake2b(msgspec.json.encode(system), digest_size=8).hexdigest()
+    return Shard.open(config, partition, lambda: build_engine(system), fingerprint)
+
+
+def build_engine(config: SystemConfig | None = None) -> Engine:
+    """An empty engine. Raises ValueError for an unknown source name in ``without``."""
+    config = config or SystemConfig()
+    encoder = TGN(msgspec.structs.replace(config.tgn, seed=config.seed))
+    history = HistorySource(config.history_half_life * DAY_MS, config.history_capacity)
+    popularity = PopularitySource(config.trend_half_life * DAY_MS, config.popularity_half_life * DAY_MS)
+    sources: list[Source] = [
+        GraphSource(encoder),
+        TransitionSource("cooccurrence", window=10, symmetric=True, place_decay=0.8),
+        TransitionSource("transitions", window=1, symmetric=False, place_decay=1.0),
+        history,
+        popularity,
+    ]
+    unknown = set(config.without) - {source.name for source in sources}
+    if unknown:
+        known = ", ".join(source.name for source in sources)
+        raise ValueError(f"no source is called {', '.join(sorted(unknown))}; use one of: {known}")
+    ranked = [source for source in sources if source.name not in config.without]
+    features = [feature for source in ranked for feature in source.features]
+    return Engine(
+        DynamicGraph(config.tgn.dim, config.tgn.neighbours),
+        encoder,
+        ranked,
+        GatedRanker(features, CONTEXT),
+        history,
+        # Baselines and the seen filter need their counters also where the source itself is left out.
+        (Popularity(popularity), DecayedPopularity(popularity)),
+        watched=[source for source in (history, popularity) if source not in ranked],
+        seed=config.seed,
+        mask_seen=config.mask_seen,
+    )

@@ -1,0 +1,97 @@
+"""The command line: sentences such as `evergraph publish log.parquet`, one module per verb.
+
+Verbs import what they need when they run, so that `evergraph --help` is instant and does not load torch. A
+mistake in what a user gave prints one line that names the input, the rule and the fix, and ends with code 2;
+anything else is a fault of ours and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+# In the order of the help page: what a newcomer tries first comes first.
+COMMANDS = ("demo", "up", "worker", "publish", "consume", "recommend", "replay", "validate", "topics")
+ROOMS = ("dyngraph", "models", "llm_workers", "evaluation", "streams", "evergraph")
+
+USER_ERROR = 2
+
+app = typer.Typer(
+    name="evergraph",
+    help="Recommendations that stay fresh as the graph evolves: interactions in from Kafka, fresh lists out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from evergraph.version import __version__
+
+        typer.echo(f"evergraph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _evergraph(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
+    pass
+
+
+def _register_all() -> None:
+    for name in COMMANDS:
+        module = f"{__name__}.{name}"
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module).register(app)
+
+
+_register_all()
+
+
+def main() -> None:
+    """The console command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; without this, Python complains again while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (ValueError, RuntimeError, OSError) as error:
+        if os.environ.get("EVERGRAPH_DEBUG") or not is_user_error(error):
+            raise
+        typer.echo(f"error: {one_line(error)}", err=True)
+        sys.exit(USER_ERROR)
+
+
+def is_user_error(error: BaseException) -> bool:
+    """Whether an error tells of bad input: a class of ours, or a ValueError raised in our rooms."""
+    if type(error).__module__.partition(".")[0] in ROOMS:
+        return True
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError):
+        return error.filename is not None
+    if not isinstance(error, ValueError):
+        return False
+    # A ValueError out of a library is a fault of ours, however much it looks like an answer.
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).partition(".")[0] in ROOMS
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,72 @@
+"""Options that several verbs share, declared once so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from streams.settings import Settings
+
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        help="Kafka, host:port[,host:port]. Default: EVERGRAPH_BROKER, else the broker of a running `up`."
+    ),
+]
+Prefix = Annotated[str | None, typer.Option(help="Before every topic name.", show_default="evergraph.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file with settings.", dir_okay=False)]
+StateDir = Annotated[
+    Path | None, typer.Option(help="Where snapshots, journal and logs live.", file_okay=False)
+]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Write the figures to this file as one JSON object.")
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", help="Say which column is which, e.g. --map user_id=who (may be repeated).", metavar="K=V"
+    ),
+]
+Tz = Annotated[str | None, typer.Option(help="Time zone of times that name none.", show_default="UTC")]
+
+
+class BadOption(ValueError):
+    """Raised for an option that does not follow its rule."""
+
+
+def mapping(pairs: Sequence[str] | None) -> dict[str, str]:
+    """`["user_id=who"]` as a dict. Raises `BadOption`."""
+    table: dict[str, str] = {}
+    for pair in pairs or ():
+        name, equals, column = pair.partition("=")
+        if not (equals and name and column):
+            raise BadOption(f"--map {pair!r}: not name=column; for example --map user_id=who")
+        table[name.strip()] = column.strip()
+    return table
+
+
+def broker_of(settings: Settings) -> str:
+    """The broker that is set, else that of the worker running on this machine. Raises `BadOption`."""
+    if settings.broker:
+        return settings.broker
+    note = settings.state_dir / "worker.json"
+    try:
+        found = msgspec.json.decode(note.read_bytes(), type=dict[str, Any]).get("broker")
+    except (OSError, msgspec.MsgspecError):
+        found = None
+    if isinstance(found, str) and found:
+        return found
+    raise BadOption(
+        "no broker: give --broker host:port (or EVERGRAPH_BROKER), "
+        "or start everything here with `evergraph up`"
+    )
+
+
+def write_json(path: Path, figures: object) -> None:
+    """Write one object, indented, with a newline at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")

@@ -1,0 +1,71 @@
+"""What the worker has done, in plain numbers that any thread may read."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+
+class Rate:
+    """Things per second over the last `window_s` seconds."""
+
+    def __init__(self, window_s: float = 10.0) -> None:
+        self.total = 0
+        self._window_s = window_s
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def add(self, count: int) -> None:
+        """Count `count` more."""
+        self.total += count
+        self._marks.append((time.monotonic(), self.total))
+        self._trim()
+
+    def per_second(self) -> float:
+        """The present rate."""
+        self._trim()
+        then, before = self._marks[0]
+        return (self.total - before) / max(time.monotonic() - then, 1e-3)
+
+    def _trim(self) -> None:
+        horizon = time.monotonic() - self._window_s
+        while len(self._marks) > 1 and self._marks[1][0] <= horizon:
+            self._marks.popleft()
+
+
+class Counters:
+    """The worker's own figures; those of the state come from the shards."""
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self.events = Rate()
+        """Records that went through a step."""
+        self.lists = Rate()
+        """Published lists, answers to requests among them."""
+        self.steps = 0
+        self.skipped = 0
+        """Records delivered again after a rebalance that the state already holds."""
+        self.duplicates = 0
+        self.late = 0
+        self.requests = 0
+        self.list_ms: deque[float] = deque(maxlen=2_000)
+        """Milliseconds from the broker's timestamp of a user's first unlisted event to the list, newest last."""
+
+    def describe(self) -> dict[str, object]:
+        """JSON-able figures; rates are per second over the last ten seconds."""
+        waits = sorted(self.list_ms)
+        return {
+            "uptime_s": round(time.time() - self.started, 1),
+            "events": self.events.total,
+            "events_per_s": round(self.events.per_second(), 1),
+            "lists": self.lists.total,
+            "lists_per_s": round(self.lists.per_second(), 1),
+            "steps": self.steps,
+            "skipped": self.skipped,
+            "duplicates": self.duplicates,
+            "late": self.late,
+            "requests": self.requests,
+            "event_to_list_ms": {
+                name: round(waits[int(share * (len(waits) - 1))], 1) if waits else None
+                for name, share in (("p50", 0.5), ("p99", 0.99))
+            },
+        }

@@ -1,0 +1,360 @@
+"""The graph worker as one process: what is started in which order, and how it ends.
+
+Order of start: check the topics, read the compact topics whole, serve HTTP (not ready yet), join the group; with each
+assignment the shards are opened and the place to read from is set. Order of the end: no further step, snapshot, leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from faust.types import TP
+
+from dyngraph.admission import AdmissionConfig
+from dyngraph.shard import ShardConfig
+from models.system import SystemConfig, build_engine, open_shard
+from streams.admin import check_topics
+from streams.settings import Settings
+from streams.worker.app import WorkerApp, build_app
+from streams.worker.counters import Counters
+from streams.worker.exit_codes import ExitCode, StateError
+from streams.worker.graph_agent import GraphAgent, Lane
+from streams.worker.http_port import HttpPort
+from streams.worker.letters import Letters
+from streams.worker.metrics import MetricPublisher
+from streams.worker.requests import RequestsAgent
+from streams.worker.scoring_agent import ListMaker
+from streams.worker.shards import ShardHost
+from streams.worker.tables import CompactTopics
+from streams.worker.watchdog import Pulse, Watchdog
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+METRICS_EVERY_S = 5.0
+NOTE = "worker.json"
+
+
+class GraphWorker:
+    """One graph worker process."""
+
+    def __init__(self, settings: Settings, broker: str, *, supervised: bool = False) -> None:
+        self._settings = settings
+        self._supervised = supervised
+        self._broker = broker
+        self._topic = settings.topic("interactions")
+        self._log_id = ""
+        self._exit = ExitCode.STOPPED
+        self._ending = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lane_tasks: dict[int, list[asyncio.Task[None]]] = {}
+        self._ends: dict[int, int] = {}
+        self._beats = 0
+        self._parent = os.getppid()
+        self._assigned_once = False
+        self.counters = Counters()
+        self.app = build_app(settings, broker)
+        config = shard_config(settings)
+        system = SystemConfig(seed=settings.seed)
+        self._warm_up = lambda: build_engine(system)
+        self._warm: asyncio.Task[Any] | None = None
+        self.host = ShardHost(lambda partition: open_shard(config, partition, system), settings.partitions)
+        self.letters = Letters(self.app, settings)
+        self.tables = CompactTopics(broker, settings, self.host, self.letters)
+        self.metrics = MetricPublisher(self.app, settings)
+        self.graph = GraphAgent()
+        self.port = HttpPort(self.host, self)
+        self._watchdog = Watchdog(settings.watchdog_s, self._pulse, self._plain_state)
+
+    # -- the life of the process ------------------------------------------------------------------------------
+
+    async def run(self) -> ExitCode:
+        """Work until asked to stop or until something fails; the exit code says which."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        states = await asyncio.to_thread(
+            check_topics, self._broker, self._settings.prefix, self._settings.partitions
+        )
+        log_ids = {state.spec.name: state.topic_id or "" for state in states}
+        self._log_id, self.host.users_log_id = log_ids["interactions"], log_ids["users"]
+        # The first engine of a process imports some nine hundred modules of torch: do it while the group is joined.
+        self._warm = asyncio.create_task(asyncio.to_thread(self._warm_up))
+        port = await self.port.start(self._settings.http_host, self._settings.http_port)
+        try:
+            self._write_note(port)
+            await self.tables.load()
+            self._attach()
+            await self.app.start()
+            self._spawn(self._heartbeat())
+            self._spawn(self.tables.follow())
+            self._spawn(self._publish_metrics())
+            self._watchdog.start()
+            await self._ending.wait()
+        finally:
+            await self._stop()
+        return self._exit
+
+    def fail(self, error: BaseException) -> None:
+        """End the worker because of `error`."""
+        if not self._ending.is_set():
+            self._exit = ExitCode.STATE if isinstance(error, StateError) else ExitCode.FAILED
+            log.error("the worker ends: %s: %s", type(error).__name__, error)
+            self._ending.set()
+
+    async def _stop(self) -> None:
+        log.info("stopping")
+        self._watchdog.stop()
+        for lane in self.graph.lanes.values():
+            await lane.stop()
+        for task in [*self._tasks, *(task for tasks in self._lane_tasks.values() for task in tasks)]:
+            task.cancel()
+        if self.app.started:
+            await self.app.stop()
+        for hosted in self.host:
+            await self.host.close(hosted.partition)
+        await self.tables.stop()
+        await self.port.stop()
+        with contextlib.suppress(FileNotFoundError):
+            (self._settings.state_dir / NOTE).unlink()
+
+    def _attach(self) -> None:
+        interactions = self.app.topic(
+            self._topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        )
+        requests = self.app.topic(
+            self._settings.topic("recommendation-requests"),
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+        )
+        answering = RequestsAgent(self.host, self.graph, self.letters, self.counters, self.fail)
+        self.app.agent(interactions, name="graph", isolated_partitions=True)(self.graph.consume)
+        self.app.agent(requests, name="requests", isolated_partitions=True)(answering.consume)
+        self.app.on_partitions_revoked.connect(self._on_revoked)
+        self.app.on_rebalance_complete.connect(self._on_assigned)
+
+    # -- assignments ------------------------------------------------------------------------------------------
+
+    async def _on_revoked(self, app: WorkerApp, revoked: set[TP], **kwargs: Any) -> None:
+        for tp in revoked:
+            if tp.topic == self._topic and tp.partition in self.graph.lanes:
+                self.graph.lanes[tp.partition].suspend()
+
+    async def _on_assigned(self, app: WorkerApp, **kwargs: Any) -> None:
+        try:
+            mine = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self._topic}
+            for partition in set(self.graph.lanes) - mine:
+                await self._close_lane(partition)
+            if self._warm is not None:
+                await self._warm
+            for partition in sorted(mine):
+                await self._take_over(partition)
+            self._assigned_once = True
+        except Exception as error:
+            log.exception("assignment failed")
+            self.fail(error)
+
+    async def _take_over(self, partition: int) -> None:
+        """Open a shard if it is not, and say where its log is read from."""
+        if partition not in self.graph.lanes:
+            self._open_lane(await self.host.open(partition))
+        lane = self.graph.lanes[partition]
+        await lane.hosted.run(lambda shard: shard.start_new_log(self._log_id))
+        tp = TP(self._topic, partition)
+        first, end = await self.app.log_bounds(tp)
+        shard = lane.hosted.shard
+        if end <= shard.applied_offset:
+            raise StateError(
+                f"partition {partition} ends at offset {end} and the state has applied up to {shard.applied_offset}: the "
+                f"log has lost records. Restore it, or move {self._settings.state_dir} away to rebuild the state"
+            )
+        if shard.applied_offset >= 0 and first > shard.applied_offset + 1:
+            raise StateError(
+                f"partition {partition} begins at offset {first} and the state needs {shard.applied_offset + 1}: retention "
+                "has passed it. Restore a newer snapshot, or load history with `evergraph replay FILE --snapshot DIR`, or "
+                f"move {self._settings.state_dir} away to begin from what the log still holds"
+            )
+        commit = await lane.hosted.run(lambda shard: shard.commit_offset)
+        start = max(commit, first)
+        before = await self.app.start_at(tp, start)
+        log.info(
+            "partition %d: applied %d, log %d..%d, reading from %d (the group was at %s)",
+            partition, shard.applied_offset, first, end, start, before,
+        )  # fmt: skip
+        lane.catch_up.begin(end)
+        lane.caught_up_now()
+
+    def _open_lane(self, hosted: Any) -> None:
+        version = f"evergraph-{hosted.shard.describe().get('model_version', 0)}"
+        lists = ListMaker(hosted, self.app, self._settings, self.counters, version)
+        lane = Lane(hosted, self.host.partitions, self._settings, self.letters, lists, self.counters)
+        self.graph.lanes[hosted.partition] = lane
+        self._lane_tasks[hosted.partition] = [
+            asyncio.create_task(lane.run(self.fail)),
+            asyncio.create_task(self._guarded(lists.run())),
+        ]
+
+    async def _close_lane(self, partition: int) -> None:
+        lane = self.graph.lanes.pop(partition)
+        await lane.stop()
+        for task in self._lane_tasks.pop(partition):
+            task.cancel()
+        await self.host.close(partition)
+
+    # -- background -------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.create_task(self._guarded(work)))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            log.exception("background work failed")
+            self.fail(error)
+
+    async def _heartbeat(self) -> None:
+        """Each second: show life to the watchdog, ask for log ends, and see whether Faust or the supervisor died."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self._beats += 1
+            if self.app.crashed:
+                self.fail(self.app.crash_reason or RuntimeError("Faust crashed"))
+            if self._supervised and os.getppid() != self._parent:
+                log.warning("the supervisor has gone: stopping")
+                self._ending.set()
+            try:
+                self._ends = await self.tables.end_offsets(self._topic, list(self.graph.lanes))
+            except Exception as error:  # noqa: BLE001 - no answer is no lag known; the client goes on trying
+                log.warning("log ends unknown: %s", error)
+                self._ends = {}
+
+    async def _publish_metrics(self) -> None:
+        while True:
+            await asyncio.sleep(METRICS_EVERY_S)
+            for partition, lane in list(self.graph.lanes.items()):
+                if lane.catch_up.done:
+                    offset = lane.hosted.shard.applied_offset
+                    await self.metrics.publish(
+                        partition, offset, lane.metrics.figures(), lane.metrics.targets()
+                    )
+
+    # -- what others see --------------------------------------------------------------------------------------
+
+    def not_ready(self) -> str | None:
+        """See `Overview`."""
+        if not self.tables.ready:
+            return "the compact topics `items` and `users` are being read"
+        if not self._assigned_once:
+            return "waiting for the consumer group to assign partitions"
+        behind = [str(partition) for partition, lane in self.graph.lanes.items() if not lane.catch_up.done]
+        return f"catching up on partition {', '.join(behind)}" if behind else None
+
+    async def state(self, *, digest: bool) -> dict[str, object]:
+        """See `Overview`."""
+        shards = [
+            {
+                **await lane.hosted.run(lambda shard: shard.describe(with_digest=digest)),
+                "lag": self._lag(lane),
+                "delivered": len(lane.intake),
+                "held": len(lane.held),
+                "lists_waiting": len(lane.lists),
+                "lists_shed": lane.lists.shed,
+                "lists_failed": lane.lists.failed,
+                "caught_up": lane.catch_up.done,
+                "prequential": lane.metrics.figures(),
+                "targets": lane.metrics.targets(),
+            }
+            for lane in list(self.graph.lanes.values())
+        ]
+        return {**self._plain_state(), "shards": shards}
+
+    def _plain_state(self) -> dict[str, object]:
+        """What needs no shard, so that the watchdog can ask while a step hangs."""
+        return {
+            "ready": self.not_ready() is None,
+            "not_ready": self.not_ready(),
+            "broker": self._broker,
+            "lag": sum(self._lag(lane) for lane in list(self.graph.lanes.values())),
+            "applied": {
+                str(p): lane.hosted.shard.applied_offset for p, lane in list(self.graph.lanes.items())
+            },
+            "log_ends": {str(partition): end for partition, end in self._ends.items()},
+            "counters": self.counters.describe(),
+            "dead_letters": dict(self.letters.by_code),
+            "forwarded": self.letters.forwarded,
+            "catalogue": self.tables.items,
+        }
+
+    def _lag(self, lane: Lane) -> int:
+        """Events in the log that could be applied now: the rest of an incomplete fixed batch is not waiting for us."""
+        shard = lane.hosted.shard
+        end = self._ends.get(lane.hosted.partition, 0)
+        border = shard.next_border(shard.applied_offset + 1)
+        if border is not None and border >= end:
+            return 0
+        return max(end - shard.applied_offset - 1, 0)
+
+    def _pulse(self) -> Pulse:
+        lanes = list(self.graph.lanes.values())
+        applied = sum(lane.hosted.shard.applied_offset for lane in lanes) + self.counters.skipped
+        return Pulse(self._beats, applied, sum(self._lag(lane) for lane in lanes))
+
+    def _write_note(self, port: int) -> None:
+        note = {
+            "pid": os.getpid(),
+            "http_port": port,
+            "url": f"http://{self._settings.http_host}:{port}",
+            "broker": self._broker,
+            "prefix": self._settings.prefix,
+        }
+        write_note(self._settings.state_dir / NOTE, note)
+
+
+def shard_config(settings: Settings) -> ShardConfig:
+    """The part of the settings that a shard needs."""
+    return ShardConfig(
+        state_dir=settings.state_dir,
+        batching=settings.batching,
+        max_batch=settings.max_batch,
+        learn=settings.learn,
+        snapshot_events=settings.snapshot_events,
+        snapshot_seconds=settings.snapshot_interval_s,
+        keep_snapshots=settings.keep_snapshots,
+        admission=AdmissionConfig(
+            allowed_lateness_ms=settings.allowed_lateness_ms,
+            allowed_lead_ms=settings.future_tolerance_ms,
+            dedupe_window=settings.dedupe_window,
+        ),
+        clock=settings.clock,
+    )
+
+
+def write_note(path: Path, note: dict[str, object]) -> None:
+    """Write the note by which other commands find this worker, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(msgspec.json.encode(note))
+    temporary.replace(path)
+
+
+async def _main(settings: Settings, broker: str, supervised: bool) -> ExitCode:
+    return await GraphWorker(settings, broker, supervised=supervised).run()
+
+
+def run_worker(settings: Settings, broker: str, *, supervised: bool = False) -> ExitCode:
+    """Run a graph worker to its end; `supervised`: end also when the parent process does.
+
+    Raises `BrokerError`, `ValueError` for what a person has to mend.
+    """
+    return asyncio.run(_main(settings, broker, supervised))

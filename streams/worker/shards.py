@@ -1,0 +1,140 @@
+"""Shards by partition, each with its own thread, opened and closed as Kafka assigns and revokes.
+
+A step is heavy and blocking, so it runs off the event loop; and a shard is no thread-safe thing, so everything that
+touches one goes through its single thread, taking turns in the order asked. The turns are what keeps list making from
+starving steps and steps from starving lists: both ask again after each turn, so under load they alternate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from dyngraph.events import Item
+from dyngraph.shard import Shard
+from streams.partitioning import partition_of
+from streams.worker.erasures import Erasures
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class NotHosted(LookupError):
+    """Raised when a partition's shard does not live in this worker."""
+
+
+class HostedShard:
+    """One shard and the only thread that may touch it.
+
+    `generation` counts assignments: a step begun under an older one still changes the state (it is in the journal), but
+    its events are delivered again, so it must not acknowledge them.
+    """
+
+    def __init__(self, shard: Shard, thread: ThreadPoolExecutor, erasures: Erasures) -> None:
+        self.shard = shard
+        self.partition = shard.partition
+        self.generation = 0
+        self.erasures = erasures
+        self._thread = thread
+        self._turn = asyncio.Lock()
+
+    async def run(self, work: Callable[[Shard], T]) -> T:
+        """Do `work` on the shard in its thread, after everybody who asked earlier. Raises what `work` raises."""
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self.shard)
+
+    async def erase(self, user_id: str, offset: int) -> None:
+        """Honour the tombstone at `offset` of the `users` topic, once."""
+        if self.erasures.honoured(offset):
+            return
+        log.info("partition %d: erasing the user of users/%d", self.partition, offset)
+        await self.run(lambda shard: shard.erase(user_id))
+        self.erasures.mark(offset)
+
+    async def close(self) -> None:
+        """Wait for the running work, write a snapshot if anything happened since the last one, and let go."""
+        await self.run(Shard.close)
+        self._thread.shutdown(wait=False)
+
+
+class ShardHost:
+    """All shards of this worker, and what every shard has to know: the catalogue and the tombstones."""
+
+    def __init__(self, open_shard: Callable[[int], Shard], partitions: int) -> None:
+        self.partitions = partitions
+        """How many partitions `interactions` has, over all workers."""
+        self.users_log_id = ""
+        """Which log the tombstones' offsets belong to."""
+        self._open_shard = open_shard
+        self._shards: dict[int, HostedShard] = {}
+        self._catalogue: dict[str, Item] = {}
+        self._tombstones: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[HostedShard]:
+        return iter(list(self._shards.values()))
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def get(self, partition: int) -> HostedShard:
+        """The shard of a partition. Raises `NotHosted`."""
+        try:
+            return self._shards[partition]
+        except KeyError:
+            raise NotHosted(
+                f"partition {partition} of {self.partitions} is not hosted by this worker (it has "
+                f"{sorted(self._shards) or 'none'}): ask the worker that has it"
+            ) from None
+
+    def of_user(self, user_id: str) -> HostedShard:
+        """The shard that owns a user. Raises `NotHosted`."""
+        return self.get(self._home(user_id))
+
+    async def open(self, partition: int) -> HostedShard:
+        """Load a shard from its newest whole snapshot (or empty), with the catalogue and tombstones known so far."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"shard-{partition}")
+        loop = asyncio.get_running_loop()
+        shard = await loop.run_in_executor(thread, self._open_shard, partition)
+        erasures = Erasures(shard.config.folder(partition), self.users_log_id)
+        hosted = HostedShard(shard, thread, erasures)
+        if self._catalogue:
+            items = list(self._catalogue.values())
+            await hosted.run(lambda shard: shard.put_items(items))
+        for user_id, offset in sorted(self._tombstones.items(), key=lambda pair: pair[1]):
+            if self._home(user_id) == partition:
+                await hosted.erase(user_id, offset)
+        self._shards[partition] = hosted
+        log.info("shard %d open at offset %d", partition, shard.applied_offset)
+        return hosted
+
+    async def close(self, partition: int) -> None:
+        """Close a shard if it is open."""
+        hosted = self._shards.pop(partition, None)
+        if hosted is not None:
+            await hosted.close()
+            log.info("shard %d closed at offset %d", partition, hosted.shard.applied_offset)
+
+    async def put_items(self, items: Iterable[Item]) -> None:
+        """Hand catalogue entries to every shard, and keep them for shards opened later."""
+        batch = list(items)
+        self._catalogue.update((item.item_id, item) for item in batch)
+        for hosted in self:
+            await hosted.run(lambda shard: shard.put_items(batch))
+
+    def item(self, item_id: str) -> Item | None:
+        """A catalogue entry, None where the catalogue has none."""
+        return self._catalogue.get(item_id)
+
+    async def erase(self, user_id: str, offset: int) -> None:
+        """Take a tombstone (its offset in `users`) to the user's shard: now if it is open, else when it opens here."""
+        self._tombstones[user_id] = offset
+        hosted = self._shards.get(self._home(user_id))
+        if hosted is not None:
+            await hosted.erase(user_id, offset)
+
+    def _home(self, user_id: str) -> int:
+        return partition_of(user_id.encode(), self.partitions)
