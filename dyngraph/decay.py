@@ -7,6 +7,8 @@ moves and the tables are scaled once.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,7 @@ class DecayClock:
             return 1.0
         if (newest - self.base_ms) / self.half_life_ms < _LARGEST_EXPONENT:
             return 1.0
-        factor = 2.0 ** max((self.base_ms - newest) / self.half_life_ms, -1000.0)
+        factor = math.exp2(max((self.base_ms - newest) / self.half_life_ms, -1000.0))
         self.base_ms = newest
         return factor
 

@@ -20,7 +20,18 @@ from dyngraph.events import EventType, Interaction
 from dyngraph.graph import DynamicGraph
 from dyngraph.lists import Filters, RankedItem, RecommendationList
 from dyngraph.order import Moment
-from dyngraph.protocols import Baseline, Cause, Encoder, Queries, Ranker, Signal, Source
+from dyngraph.protocols import (
+    Baseline,
+    Cause,
+    Encoder,
+    Feature,
+    Queries,
+    Ranker,
+    SeenItems,
+    Signal,
+    Source,
+    Update,
+)
 from dyngraph.ranking import candidate_ranks, contained, full_ranks, locate, unite
 from dyngraph.state import State, Stateful, digest, gather, scatter
 
@@ -30,14 +41,6 @@ REASON_SHARE = 0.2
 
 class QueryInThePast(ValueError):
     """Raised for a query older than the state's horizon: the past is seen by replay."""
-
-
-class SeenItems(Source):
-    """A source that also knows which items a user has met."""
-
-    def seen(self, users: Tensor) -> Tensor:
-        """Item rows ``[U, L]`` of the users' known items, 0 for none."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ class Engine:
             out[name] = torch.where(batch.positive, rank, torch.nan).numpy()
         return out, repeats
 
-    def _plan_ranker(self, batch: EventBatch, ranking: _Ranking, query: Tensor):  # type: ignore[no-untyped-def]
+    def _plan_ranker(self, batch: EventBatch, ranking: _Ranking, query: Tensor) -> Update | None:
         place = locate(ranking.items, query, batch.items)
         hit = batch.positive & (place >= 0)
         if not bool(hit.any()):
@@ -219,9 +222,7 @@ class Engine:
         )
         return [self._list(user, ranking, place, k) for place, user in enumerate(users)]
 
-    def _rank(
-        self, users: Tensor, ts: Tensor, seq: Tensor, hidden: Tensor | None, mask_seen: bool = False
-    ) -> _Ranking:
+    def _rank(self, users: Tensor, ts: Tensor, seq: Tensor, hidden: Tensor | None, mask_seen: bool = False) -> _Ranking:
         vectors = self.encoder.embed(self.graph, users, ts, seq)
         queries = Queries(users, ts, seq, vectors)
         items = unite([source.propose(self.graph, queries) for source in self.sources])
@@ -279,15 +280,13 @@ class Engine:
             best = best or source.name
             if reasons and (value < REASON_SHARE * total or len(reasons) == 3):
                 break
-            cause = Cause(
-                int(ranking.queries.users[query]), int(ranking.items[query, place]), query, feature.name
-            )
+            cause = Cause(int(ranking.queries.users[query]), int(ranking.items[query, place]), query, feature.name)
             reason = source.explain(self.graph, ranking.queries, cause)
             if reason and reason not in reasons:
                 reasons.append(reason)
         return best or "popularity", reasons
 
-    def _owner(self, number: int):  # type: ignore[no-untyped-def]
+    def _owner(self, number: int) -> tuple[Source, Feature]:
         for source in self.sources:
             if number < len(source.features):
                 return source, source.features[number]

@@ -31,9 +31,7 @@ class DynamicGraph:
         users, items = self.user_ids.add(columns.users), self.item_ids.add(columns.items)
         self.users.grow(len(self.user_ids))
         self.items.grow(len(self.item_ids))
-        return EventBatch(
-            users, items, columns.types, columns.values, columns.ts, columns.seq, items >= known_items
-        )
+        return EventBatch(users, items, columns.types, columns.values, columns.ts, columns.seq, items >= known_items)
 
     def sizes(self) -> tuple[int, int]:
         """Rows of users and of items, null rows included."""

@@ -2,7 +2,8 @@
 
 State is a function of the log and of this journal. A record is written before its step is applied, so after a crash
 the same events are cut the same way again; a record torn by the crash is the last one, and its step was never
-applied, so it is dropped.
+applied, so it is dropped. The journal is kept whole (some 40 bytes a step), in segments, so that recovery reads only
+its tail while a replay can still follow it from the beginning.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import zlib
 from pathlib import Path
 
 import msgspec
+
+SEGMENT_BYTES = 1 << 20
+"""A segment this large is closed at the next snapshot."""
 
 
 class JournalError(ValueError):
@@ -36,75 +40,80 @@ _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(StepRecord)
 
 
 class Journal:
-    """Append-only file of checksummed lines.
+    """Append-only segments of checksummed lines in ``folder``, read from the step at ``start`` on.
 
     Every record reaches the operating system before its step (safe against a killed process); ``sync`` makes all of
     them reach the disk and is called with each snapshot (safe against a lost machine, together with the log).
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.records, whole = read_journal(path)
+    def __init__(self, folder: Path, start: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        segments = _segments(folder)
+        self._by_first: dict[int, StepRecord] = {}
+        whole = 0
+        for number, path in enumerate(segments):
+            last = number == len(segments) - 1
+            if last or int(segments[number + 1].name) > start:
+                records, whole = _read(path, last=last)
+                self._by_first.update((record.first, record) for record in records if record.first >= start)
+        self._open(segments[-1] if segments else folder / f"{start:020d}", whole)
+
+    def _open(self, path: Path, whole: int) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        # What a crash tore off at the end is cut away, so that the next record starts on a line of its own.
         os.ftruncate(self._file, whole)
         os.lseek(self._file, whole, os.SEEK_SET)
-        self._by_first = {record.first: record for record in self.records}
+        self._size = whole
 
     def at(self, first: int) -> StepRecord | None:
         """The record of the step that starts at offset ``first``, if it was ever begun."""
         return self._by_first.get(first)
 
-    @property
-    def end(self) -> int:
-        """First offset that no record covers."""
-        return max((record.last for record in self._by_first.values()), default=-1) + 1
-
     def append(self, record: StepRecord) -> None:
         """Write one record."""
         line = _encoder.encode(record)
-        os.write(self._file, b"%08x %b\n" % (zlib.crc32(line), line))
-        self.records.append(record)
-        self._by_first[record.first] = record
+        self._size += os.write(self._file, b"%08x %b\n" % (zlib.crc32(line), line))
 
     def sync(self) -> None:
         """Make all records reach the disk."""
         os.fsync(self._file)
 
-    def trim(self, first: int) -> None:
-        """Forget records below offset ``first``: no kept snapshot is older."""
-        keep = [record for record in self.records if record.first >= first]
-        if len(keep) == len(self.records):
-            return
-        temporary = self.path.with_suffix(".tmp")
-        temporary.unlink(missing_ok=True)
-        trimmed = Journal(temporary)
-        for record in keep:
-            trimmed.append(record)
-        trimmed.sync()
-        trimmed.close()
-        temporary.replace(self.path)
-        os.close(self._file)
-        self.__init__(self.path)  # type: ignore[misc]
+    def settle(self, applied: int) -> None:
+        """A snapshot covers everything up to ``applied``: start a new segment if this one is large enough."""
+        if self._size >= SEGMENT_BYTES:
+            os.close(self._file)
+            self._open(self.folder / f"{applied + 1:020d}", 0)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
 
-def read_journal(path: Path) -> tuple[list[StepRecord], int]:
-    """Records of a journal file, and how many of its bytes are whole. A missing file has none.
+def read_journal(folder: Path) -> list[StepRecord]:
+    """All records of a journal, oldest first.
 
-    Raises :class:`JournalError` if a line before the last is broken.
+    Raises :class:`JournalError` for a broken line before the last, or a folder without a journal.
     """
-    data = path.read_bytes() if path.exists() else b""
+    segments = _segments(folder)
+    if not segments:
+        raise JournalError(f"{folder} holds no journal; name the folder given as --state-dir to the worker")
+    return [record for path in segments for record in _read(path, last=path is segments[-1])[0]]
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+
+
+def _read(path: Path, *, last: bool) -> tuple[list[StepRecord], int]:
+    """Records of one segment, and how many of its bytes are whole."""
+    lines = path.read_bytes().split(b"\n")
     records: list[StepRecord] = []
     whole = 0
-    lines = data.split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         checksum, _, body = line.partition(b" ")
         if checksum != b"%08x" % zlib.crc32(body):
-            if number == len(lines) - 1:
+            if last and number == len(lines) - 1:
                 break
             raise JournalError(
                 f"{path}, line {number}: the checksum does not match, so the steps after it cannot be trusted; "

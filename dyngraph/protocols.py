@@ -68,7 +68,10 @@ class Cause(NamedTuple):
 class Update(Protocol):
     """A finished learning computation that waits to be written."""
 
-    loss: float
+    @property
+    def loss(self) -> float:
+        """The loss before the update."""
+        ...
 
     def apply(self) -> None:
         """Write the new weights. Must not fail."""
@@ -78,8 +81,10 @@ class Update(Protocol):
 class Encoder(Stateful, Protocol):
     """Turns graph state into vectors and events into new memory."""
 
-    version: int
-    """Number of learning updates written so far."""
+    @property
+    def version(self) -> int:
+        """Number of learning updates written so far."""
+        ...
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""
@@ -129,8 +134,15 @@ class EncoderPlan(NamedTuple):
 class Source(Stateful, Protocol):
     """One way to find and describe candidates. Later systems plug in here and are ablated by name."""
 
-    name: str
-    features: tuple[Feature, ...]
+    @property
+    def name(self) -> str:
+        """How the source is called in lists, reports and ablations."""
+        ...
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The columns that :meth:`describe` gives."""
+        ...
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""
@@ -161,6 +173,14 @@ class Source(Stateful, Protocol):
         ...
 
 
+class SeenItems(Source, Protocol):
+    """A source that also knows which items a user has met."""
+
+    def seen(self, users: Tensor) -> Tensor:
+        """Item rows ``[U, L]`` of the users' known items, 0 for none."""
+        ...
+
+
 class Ranker(Stateful, Protocol):
     """Orders united candidates."""
 
@@ -176,7 +196,10 @@ class Ranker(Stateful, Protocol):
 class Baseline(Protocol):
     """A scorer of all items that every report shows beside the engine."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How the baseline is called in reports."""
+        ...
 
     def scores(self) -> Tensor:
         """``[items]`` float64; larger is better."""

@@ -48,6 +48,10 @@ class ShardConfig(msgspec.Struct, frozen=True):
         """Where the shard of ``partition`` lives."""
         return self.state_dir / f"partition-{partition:05d}"
 
+    def journal(self, partition: int, generation: int) -> Path:
+        """Where the journal of the shard's n-th log lives."""
+        return self.folder(partition) / "journal" / f"{generation:04d}"
+
 
 @dataclass(frozen=True)
 class ShardResult:
@@ -75,17 +79,15 @@ class Shard:
         self._fingerprint = fingerprint
         self._erased: dict[str, int] = {}
         self._to_erase: list[str] = []
-        folder = config.folder(partition)
-        self._snapshots = SnapshotStore(folder / "snapshots", config.keep_snapshots)
+        self._generation = 0
+        self._snapshots = SnapshotStore(config.folder(partition) / "snapshots", config.keep_snapshots)
         self._restore()
-        self._journal = Journal(folder / "journal")
+        self._journal = self._open_journal()
         self._since_snapshot = 0
         self._snapshot_at = self._newest_at = time.monotonic()
 
     @classmethod
-    def open(
-        cls, config: ShardConfig, partition: int, build: Callable[[], Engine], fingerprint: str = ""
-    ) -> Shard:
+    def open(cls, config: ShardConfig, partition: int, build: Callable[[], Engine], fingerprint: str = "") -> Shard:
         """The shard as it last stood: newest whole snapshot, else empty; ``build`` makes an empty engine.
 
         ``fingerprint`` names the models' settings; a snapshot of another one is refused with SnapshotError.
@@ -107,11 +109,6 @@ class Shard:
             return 0
         return offsets[0][0] + 1
 
-    @property
-    def catch_up_until(self) -> int:
-        """Last offset that a step was ever begun for; -1 for none."""
-        return self._journal.end - 1
-
     def start_new_log(self, log_id: str) -> None:
         """Bind to a log. Another id than before means offsets start over; the state is kept."""
         if log_id == self.log_id:
@@ -119,7 +116,9 @@ class Shard:
         if self.log_id or self.applied_offset >= 0:
             self._seq_base = max(self._seq_base + self.applied_offset + 1, self.horizon.seq + 1)
             self.applied_offset = -1
-            self._journal.trim(2**62)
+            self._generation += 1
+            self._journal.close()
+            self._journal = self._open_journal()
         self.log_id = log_id
         if self.engine.graph.events:
             self.snapshot()
@@ -156,9 +155,7 @@ class Shard:
             weights = self.engine.encoder.version
             self._journal.append(StepRecord(first, last, learn, weights, erase))
         try:
-            step = self.engine.step(
-                [(self._seq_base + offset, event) for offset, event in accepted], learn=learn
-            )
+            step = self.engine.step([(self._seq_base + offset, event) for offset, event in accepted], learn=learn)
         except BaseException:
             self.admission.load_state(before)
             raise
@@ -270,7 +267,7 @@ class Shard:
     # -- keeping it -------------------------------------------------------------------------------------------
 
     def snapshot(self) -> None:
-        """Write a snapshot now, and forget journal records that no kept snapshot needs."""
+        """Write a snapshot now."""
         self._journal.sync()
         manifest = Manifest(
             format=FORMAT,
@@ -278,14 +275,15 @@ class Shard:
             log_id=self.log_id,
             applied_offset=self.applied_offset,
             seq_base=self._seq_base,
-            horizon=tuple(self.horizon),
+            generation=self._generation,
+            horizon=self.horizon,
             events=self.engine.graph.events,
             erased=sorted(self._erased.items()),
             checksums={},
         )
         catalogue = msgspec.json.encode(self.engine.graph.catalogue.items())
         self._snapshots.write(manifest, self._state(), catalogue)
-        self._journal.trim(self.commit_offset)
+        self._journal.settle(self.applied_offset)
         self._since_snapshot = 0
         self._snapshot_at = time.monotonic()
 
@@ -307,8 +305,11 @@ class Shard:
         scatter({"engine": self.engine, "admission": self.admission}, state)
         self.engine.graph.catalogue.put(msgspec.json.decode(catalogue, type=list[Item]))
         self.log_id, self.applied_offset = manifest.log_id, manifest.applied_offset
-        self._seq_base = manifest.seq_base
+        self._seq_base, self._generation = manifest.seq_base, manifest.generation
         self._erased = dict(manifest.erased)
+
+    def _open_journal(self) -> Journal:
+        return Journal(self.config.journal(self.partition, self._generation), self.applied_offset + 1)
 
     def _state(self) -> State:
         return gather({"engine": self.engine, "admission": self.admission})

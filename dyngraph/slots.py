@@ -105,9 +105,7 @@ class SlotTable:
         Also the place ``[n]`` of each of ``rows`` among the distinct ones.
         """
         unique, inverse = torch.unique(rows, return_inverse=True)
-        standing = torch.where(
-            self._keys.view[unique] == 0, -torch.inf, self._columns[self._priority].view[unique]
-        )
+        standing = torch.where(self._keys.view[unique] == 0, -torch.inf, self._columns[self._priority].view[unique])
         found = touched_slots >= 0
         where = torch.searchsorted(unique, touched_rows[found]).clamp(max=unique.shape[0] - 1)
         ours = unique[where] == touched_rows[found]

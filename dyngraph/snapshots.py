@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from safetensors.torch import load_file, save_file
 
+from dyngraph.order import Moment
 from dyngraph.state import State
 
 FORMAT = 1
@@ -36,7 +37,10 @@ class Manifest(msgspec.Struct, frozen=True):
     """Which log the offsets belong to."""
     applied_offset: int
     seq_base: int
-    horizon: tuple[int, int]
+    """``seq`` of this log's offset 0."""
+    generation: int
+    """How many logs came before this one."""
+    horizon: Moment
     events: int
     erased: list[tuple[str, int]]
     checksums: dict[str, str]

@@ -26,9 +26,7 @@ class TimeEncoding:
     """
 
     def __init__(self, dim: int) -> None:
-        periods = torch.logspace(
-            math.log10(SHORTEST_MS), math.log10(LONGEST_MS), dim, dtype=torch.float64
-        )
+        periods = torch.logspace(math.log10(SHORTEST_MS), math.log10(LONGEST_MS), dim, dtype=torch.float64)
         self._omega = 2 * math.pi / periods
         self.dim = dim
 

@@ -47,9 +47,7 @@ def middle_rank(scores: npt.ArrayLike, target_index: npt.ArrayLike) -> PerEvent:
     if targets.shape != table.shape[:1]:
         raise ValueError(f"{table.shape[0]} rows of scores need as many targets, not {targets.shape}")
     if np.isnan(table).any():
-        raise ValueError(
-            "scores hold NaN, which has no rank; give -inf to a candidate that must not be ranked"
-        )
+        raise ValueError("scores hold NaN, which has no rank; give -inf to a candidate that must not be ranked")
     if table.size and not ((targets >= -1) & (targets < table.shape[1])).all():
         raise ValueError(f"target_index must be a column (0 to {table.shape[1] - 1}) or -1 for no candidate")
     if not table.shape[1]:

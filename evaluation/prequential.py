@@ -104,21 +104,15 @@ class Prequential:
     def ranks(self) -> dict[str, NDArray[np.float64]]:
         """Every model's rank per ranked event, in replay order."""
         ranked = [result.ranks for result in self._results if result.ranks]
-        return (
-            {name: np.concatenate([ranks[name] for ranks in ranked]) for name in ranked[0]} if ranked else {}
-        )
+        return {name: np.concatenate([ranks[name] for ranks in ranked]) for name in ranked[0]} if ranked else {}
 
     def report(self, protocol: dict[str, str | int | float | bool], digest: str = "") -> ReplayReport:
         """Figures over the events after the warm-up."""
         ranks = self.ranks()
         total = len(next(iter(ranks.values()))) if ranks else 0
         rows = slice(int(self.warmup * total), None)
-        users = np.array([user for result in self._results for user in result.event_users], dtype=object)[
-            rows
-        ]
-        repeats = (
-            np.concatenate([result.repeats for result in self._results])[rows] if total else np.zeros(0, bool)
-        )
+        users = np.array([user for result in self._results for user in result.event_users], dtype=object)[rows]
+        repeats = np.concatenate([result.repeats for result in self._results])[rows] if total else np.zeros(0, bool)
         ranks = {name: rank[rows] for name, rank in ranks.items()}
         ours = ranks.get("evergraph")
         return ReplayReport(
@@ -139,9 +133,7 @@ class Prequential:
         )
 
 
-def _figures(
-    ranks: NDArray[np.float64], users: NDArray[np.object_], repeats: NDArray[np.bool_]
-) -> ModelFigures:
+def _figures(ranks: NDArray[np.float64], users: NDArray[np.object_], repeats: NDArray[np.bool_]) -> ModelFigures:
     values = figures(ranks)
     interval = user_interval(gains(ranks), users)
     return ModelFigures(

@@ -53,10 +53,7 @@ class RollingMetrics:
     def figures(self) -> dict[str, dict[str, float]]:
         """Model name to ``{"hr@k", "ndcg@k", "mrr"}``; NaN before a model's first target."""
         return {
-            model: {
-                name: float(mean.get()) if self._targets[model] else float("nan")
-                for name, mean in means.items()
-            }
+            model: {name: float(mean.get()) if self._targets[model] else float("nan") for name, mean in means.items()}
             for model, means in self._means.items()
         }
 

@@ -58,9 +58,7 @@ class GatedRanker(nn.Module):
         learned = torch.where(self._raises, functional.softplus(raw), raw)
         return torch.where(self._lowers, -REFUSAL, learned)
 
-    def plan(
-        self, features: Tensor, context: Tensor, valid: Tensor, query: Tensor, place: Tensor
-    ) -> Update | None:
+    def plan(self, features: Tensor, context: Tensor, valid: Tensor, query: Tensor, place: Tensor) -> Update | None:
         """Gradient of the mean softmax loss of choosing ``place [E]`` in ``query [E]``; nothing is written."""
         logits = self._contributions(features, context, valid).sum(2).masked_fill(~valid, -torch.inf)
         loss = functional.cross_entropy(logits[query], place)

@@ -28,7 +28,6 @@ from models.attention import EdgeFeatures, TemporalAttention
 from models.embeddings import GrowableEmbedding
 from models.optimiser import NamedAdam
 
-
 FEWEST_DRAWS = 48
 
 
@@ -64,9 +63,7 @@ class _Side(nn.Module):
 
     def apply_messages(self, raw: RawMessages) -> Tensor:
         """Memory ``[n, d]`` with waiting messages applied (eq. 3); rows without one are returned as they are."""
-        message = torch.cat(
-            (raw.own, raw.other, self.edges(raw.types, raw.values), self.clock(raw.elapsed)), dim=1
-        )
+        message = torch.cat((raw.own, raw.other, self.edges(raw.types, raw.values), self.clock(raw.elapsed)), dim=1)
         return torch.where(raw.pending.unsqueeze(1), self.update(message, raw.own), raw.own)
 
 
@@ -116,7 +113,14 @@ class TGN(nn.Module):
         return self._attend(self.user, graph.users, users, graph.users.applied[users], graph, ts, seq)
 
     def _attend(
-        self, side: _Side, store: NodeStore, rows: Tensor, memory: Tensor, graph: DynamicGraph, ts: Tensor, seq: Tensor,
+        self,
+        side: _Side,
+        store: NodeStore,
+        rows: Tensor,
+        memory: Tensor,
+        graph: DynamicGraph,
+        ts: Tensor,
+        seq: Tensor,
         features: Tensor | None = None,
     ) -> Tensor:
         if store is graph.users:
@@ -148,8 +152,11 @@ class TGN(nn.Module):
         parameters = self._optimiser.parameters
         gradients = torch.autograd.grad(loss, [*parameters.values(), user_x, pool_x], allow_unused=True)
         update = _TGNUpdate(
-            self, float(loss.detach()), dict(zip(parameters, gradients[:-2], strict=True)),
-            (users, gradients[-2]), (pool, gradients[-1]),
+            self,
+            float(loss.detach()),
+            dict(zip(parameters, gradients[:-2], strict=True)),
+            (users, gradients[-2]),
+            (pool, gradients[-1]),
         )
         item_memory = pool_memory.detach()[torch.searchsorted(pool, items)]
         return EncoderPlan(users, user_memory.detach(), items, item_memory, update)
@@ -164,27 +171,28 @@ class TGN(nn.Module):
         return torch.unique(torch.cat((items, drawn)))
 
     def _loss(
-        self, graph: DynamicGraph, batch: EventBatch, users: Tensor, user_memory: Tensor, user_x: Tensor,
-        pool: Tensor, pool_memory: Tensor, pool_x: Tensor,
+        self,
+        graph: DynamicGraph,
+        batch: EventBatch,
+        users: Tensor,
+        user_memory: Tensor,
+        user_x: Tensor,
+        pool: Tensor,
+        pool_memory: Tensor,
+        pool_x: Tensor,
     ) -> Tensor:
         """Sampled softmax over the pool with log-Q correction (Yi et al. 2019), and a push away from refused items."""
         interesting = batch.positive | batch.negative
-        keys, query = torch.unique(
-            torch.stack((batch.users, batch.ts))[:, interesting], dim=1, return_inverse=True
-        )
+        keys, query = torch.unique(torch.stack((batch.users, batch.ts))[:, interesting], dim=1, return_inverse=True)
         place = torch.searchsorted(users, keys[0].contiguous())
         seq = torch.full_like(keys[0], int(batch.seq.min()))
-        z = self._attend(
-            self.user, graph.users, keys[0], user_memory[place], graph, keys[1], seq, user_x[place]
-        )
+        z = self._attend(self.user, graph.users, keys[0], user_memory[place], graph, keys[1], seq, user_x[place])
         now = torch.full_like(pool, int(batch.ts.max()))
-        v = self._attend(
-            self.item, graph.items, pool, pool_memory, graph, now, seq[:1].expand_as(pool), pool_x
-        )
+        v = self._attend(self.item, graph.items, pool, pool_memory, graph, now, seq[:1].expand_as(pool), pool_x)
         logits = z @ v.T / math.sqrt(self.config.dim)
         target = torch.searchsorted(pool, batch.items[interesting])
         wanted = batch.positive[interesting]
-        loss = functional.cross_entropy(
+        loss: Tensor = functional.cross_entropy(
             (logits - self._log_q(graph, batch, pool))[query[wanted]], target[wanted]
         )
         if not bool(wanted.all()):
@@ -233,9 +241,7 @@ class TGN(nn.Module):
             rows = torch.unique(torch.cat((rows, turn)))
         ts = torch.full_like(rows, int(batch.ts.max()))
         seq = torch.full_like(rows, int(batch.seq.max()) + 1)
-        self._vectors.view[rows] = self._attend(
-            self.item, graph.items, rows, graph.items.applied[rows], graph, ts, seq
-        )
+        self._vectors.view[rows] = self._attend(self.item, graph.items, rows, graph.items.applied[rows], graph, ts, seq)
 
     def write(self, update: _TGNUpdate) -> None:
         """Write a learned update, unless it is not finite: then count it and keep the last good weights."""
@@ -257,8 +263,12 @@ class TGN(nn.Module):
     def state(self) -> State:
         """Weights, optimiser, static vectors, item vectors."""
         state = {f"weight.{name}": value.detach() for name, value in self.named_parameters()}
-        for name, part in (("adam", self._optimiser), ("user_x", self.user_features), ("item_x", self.item_features)):
-            state |= {f"{name}.{key}": value for key, value in part.state().items()}  # type: ignore[attr-defined]
+        for name, part in (
+            ("adam", self._optimiser),
+            ("user_x", self.user_features),
+            ("item_x", self.item_features),
+        ):
+            state |= {f"{name}.{key}": value for key, value in part.state().items()}
         counters = torch.tensor([self.version, self.skipped, self._cursor])
         return state | {"vectors": self._vectors.view, "counters": counters}
 
@@ -267,8 +277,12 @@ class TGN(nn.Module):
         """Inverse of :meth:`state`."""
         for name, value in self.named_parameters():
             value.copy_(state[f"weight.{name}"])
-        for name, part in (("adam", self._optimiser), ("user_x", self.user_features), ("item_x", self.item_features)):
-            part.load_state(  # type: ignore[attr-defined]
+        for name, part in (
+            ("adam", self._optimiser),
+            ("user_x", self.user_features),
+            ("item_x", self.item_features),
+        ):
+            part.load_state(
                 {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
             )
         self._vectors.replace(state["vectors"])

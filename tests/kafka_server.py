@@ -24,7 +24,7 @@ LIBS_VARIABLE = "EVERGRAPH_KAFKA_LIBS"
 READY_WITHIN_S = 90.0
 
 
-class KafkaUnavailable(RuntimeError):  # noqa: N818
+class KafkaUnavailable(RuntimeError):
     """Raised where Apache Kafka cannot be run here; the text is the reason to print when skipping."""
 
 

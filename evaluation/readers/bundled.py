@@ -19,7 +19,5 @@ def bundled_path(name: str = "online_retail") -> Path:
     roots = [Path(place) / "data" for place in (spec.submodule_search_locations or [])] if spec else []
     known = {path.parent.name: path.parent for root in roots for path in root.glob("*/interactions.parquet")}
     if name not in known:
-        raise DataFileError(
-            f"no bundled data called {name!r}; bundled are: {', '.join(sorted(known)) or 'none'}"
-        )
+        raise DataFileError(f"no bundled data called {name!r}; bundled are: {', '.join(sorted(known)) or 'none'}")
     return known[name]

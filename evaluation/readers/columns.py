@@ -30,9 +30,7 @@ CATALOGUE_ROLES: Mapping[str, tuple[str, ...]] = {
 REQUIRED_OF_INTERACTIONS = ("user_id", "item_id", "ts")
 
 
-def resolve(
-    columns: Sequence[str], roles: Mapping[str, tuple[str, ...]], mapping: Mapping[str, str]
-) -> dict[str, str]:
+def resolve(columns: Sequence[str], roles: Mapping[str, tuple[str, ...]], mapping: Mapping[str, str]) -> dict[str, str]:
     """Role to column for the roles that ``columns`` can fill; a mapped column wins where the file has it.
 
     >>> resolve(["CustomerID", "asin", "when"], INTERACTION_ROLES, {"ts": "when"})

@@ -74,9 +74,7 @@ def parse(path: Path, data: bytes, kind: str) -> Delimited:
     return Delimited(frame, line_of, kinds, tuple(_misshapen(frame, walk, overlong)), notes)
 
 
-def _parsed(
-    data: bytes, separator: str, quoted: bool, truncate: bool, header_only: bool = False
-) -> pl.DataFrame:
+def _parsed(data: bytes, separator: str, quoted: bool, truncate: bool, header_only: bool = False) -> pl.DataFrame:
     return pl.read_csv(
         data,
         separator=separator,

@@ -45,15 +45,11 @@ def parse(path: Path, data: bytes) -> JsonLines:
         lines.append(number)
     names = list(dict.fromkeys(name for record in records for name in record))
     if not names:
-        raise DataFileError(
-            f"{path}, line {lines[0]}: {faults[0].message if faults else 'the object is empty'}"
-        )
+        raise DataFileError(f"{path}, line {lines[0]}: {faults[0].message if faults else 'the object is empty'}")
     columns = {name: [_text(record.get(name)) for record in records] for name in names}
     for name in names:
         odd = [row for row, record in enumerate(records) if isinstance(record.get(name), (dict, bool))]
-        faults += [
-            Fault(row, name, f"{name} {shown(columns[name][row])} is neither text nor number") for row in odd
-        ]
+        faults += [Fault(row, name, f"{name} {shown(columns[name][row])} is neither text nor number") for row in odd]
     return JsonLines(pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String)), lines, tuple(faults))
 
 
@@ -63,7 +59,6 @@ def _text(value: object) -> str | None:
         return value
     if isinstance(value, list):
         return "|".join(
-            " > ".join(str(level) for level in path) if isinstance(path, list) else str(path)
-            for path in value
+            " > ".join(str(level) for level in path) if isinstance(path, list) else str(path) for path in value
         )
     return str(value)

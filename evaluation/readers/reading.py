@@ -36,9 +36,7 @@ class Reading:
     duplicates: int
 
 
-def read_log(
-    path: Path, *, mapping: Mapping[str, str] | None = None, tz: str | None = None
-) -> InteractionLog:
+def read_log(path: Path, *, mapping: Mapping[str, str] | None = None, tz: str | None = None) -> InteractionLog:
     """Read a log in any known format (see :mod:`evaluation.readers.sources`), in stable time order.
 
     ``mapping`` names columns that are called unusually (role to column), ``tz`` the zone of naive times
@@ -141,9 +139,7 @@ def _catalogue_of(events: _Events, table: Table | None, mapping: Mapping[str, st
         missing = events.frame["item_id"].n_unique() - len(
             set(events.frame["item_id"].unique()) & {item.item_id for item in catalogue.items}
         )
-        return catalogue.noting(
-            f"{missing:,} items with interactions are not in the catalogue" if missing else ""
-        )
+        return catalogue.noting(f"{missing:,} items with interactions are not in the catalogue" if missing else "")
     if not set(CATALOGUE_ROLES) - {"item_id"} & set(events.findings.roles):
         return Catalogue([], events.findings)
     catalogue = read_catalogue(events.findings, events.file_order["item_id"], events.order)

@@ -73,9 +73,7 @@ def _bytes_of(path: Path) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         # BadGzipFile is an OSError without an errno of its own
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataFileError(
-            f"{path}: cannot be read ({reason}); check the file and its permissions"
-        ) from error
+        raise DataFileError(f"{path}: cannot be read ({reason}); check the file and its permissions") from error
     if not data.removeprefix(BOM).strip():
         raise DataFileError(f"{path}: the file is empty; it needs a header and at least one row")
     return data
@@ -83,9 +81,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _utf8(path: Path, data: bytes) -> bytes:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataFileError(
-            f"{path}, line 1: the file is UTF-16 (byte 0 is {data[0]:#04x}); convert it to UTF-8"
-        )
+        raise DataFileError(f"{path}, line 1: the file is UTF-16 (byte 0 is {data[0]:#04x}); convert it to UTF-8")
     data = data.removeprefix(BOM)
     try:
         data.decode("utf-8")

@@ -68,11 +68,7 @@ def ids(findings: Findings, role: str) -> pl.Series:
     raw = scalars(findings, role)
     if raw.dtype.is_float():
         whole = raw.is_finite() & (raw == raw.round()) & (raw.abs() < 2.0**53)
-        text = (
-            raw.cast(pl.Int64, strict=False)
-            .cast(pl.String)
-            .zip_with(whole.fill_null(False), raw.cast(pl.String))
-        )
+        text = raw.cast(pl.Int64, strict=False).cast(pl.String).zip_with(whole.fill_null(False), raw.cast(pl.String))
         findings.add(raw.is_nan().fill_null(False) | raw.is_infinite().fill_null(False), role, "is no id")
     else:
         text = raw.cast(pl.String, strict=False)

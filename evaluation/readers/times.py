@@ -51,9 +51,7 @@ def _zone(tz: str | None) -> str:
     try:
         ZoneInfo(tz)
     except (ValueError, OSError, KeyError) as error:
-        raise DataFileError(
-            f"--tz {tz}: no such time zone; use a name such as Europe/London or UTC"
-        ) from error
+        raise DataFileError(f"--tz {tz}: no such time zone; use a name such as Europe/London or UTC") from error
     return tz
 
 

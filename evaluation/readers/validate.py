@@ -44,9 +44,7 @@ class ValidationReport:
         return {**asdict(self), "ok": self.ok, "problems": [str(problem) for problem in self.problems]}
 
 
-def validate_log(
-    path: Path, *, mapping: Mapping[str, str] | None = None, tz: str | None = None
-) -> ValidationReport:
+def validate_log(path: Path, *, mapping: Mapping[str, str] | None = None, tz: str | None = None) -> ValidationReport:
     """Look a log over. Bad rows become problems (20 of them worded, all counted).
 
     Raises :class:`DataFileError` where the file as a whole cannot be used: not found, unknown format, wrong

@@ -114,7 +114,10 @@ class HistorySource:
         refused = self._slots.column("refused")
         refused[at] = torch.where(wanted, 0.0, refused[at] + total((sign < 0) * weight))
         # A refusal is no visit: the recency of the item stays, but its slot must not look empty.
-        for name, value in (("last_seq", seq[kept]), ("last_ts", batch.ts[relevant][last][kept].to(torch.float64))):
+        for name, value in (
+            ("last_seq", seq[kept]),
+            ("last_ts", batch.ts[relevant][last][kept].to(torch.float64)),
+        ):
             column = self._slots.column(name)
             column[at] = torch.where(wanted, value, column[at])
 

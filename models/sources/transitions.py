@@ -24,7 +24,14 @@ class TransitionSource:
     """
 
     def __init__(
-        self, name: str, *, window: int, symmetric: bool, place_decay: float, capacity: int = 256, propose: int = 80
+        self,
+        name: str,
+        *,
+        window: int,
+        symmetric: bool,
+        place_decay: float,
+        capacity: int = 256,
+        propose: int = 80,
     ) -> None:
         self.name = name
         self.features = (Feature(name, Signal.RAISES), Feature(f"{name}_strength", Signal.RAISES))
@@ -120,9 +127,7 @@ class TransitionSource:
         kept = slot >= 0
         self._pairs.column("count")[pairs[0][kept], slot[kept]] += times[kept]
 
-    def _pairs_of(
-        self, graph: DynamicGraph, batch: EventBatch, users: Tensor, items: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _pairs_of(self, graph: DynamicGraph, batch: EventBatch, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         place = occurrences(users).from_front
         order = torch.argsort(users, stable=True)
         sorted_users, sorted_items, sorted_place = users[order], items[order], place[order]
