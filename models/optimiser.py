@@ -19,7 +19,7 @@ class NamedAdam:
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], lr: float) -> None:
         self.parameters = dict(parameters)
-        self._adam = torch.optim.Adam(self.parameters.values(), lr=lr, betas=(0.9, 0.99), foreach=True)
+        self._adam = torch.optim.Adam(self.parameters.values(), lr=lr, betas=(0.9, 0.99), fused=True)
 
     def step(self, gradients: Mapping[str, Tensor], clip: float) -> bool:
         """One update with ``gradients`` by name, scaled down to a global norm of ``clip``; others stay.

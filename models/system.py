@@ -50,8 +50,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     popularity = PopularitySource(config.trend_half_life * DAY_MS, config.popularity_half_life * DAY_MS)
     sources: list[Source] = [
         GraphSource(encoder),
-        TransitionSource("cooccurrence", window=10, symmetric=True, place_decay=0.8),
-        TransitionSource("transitions", window=1, symmetric=False, place_decay=1.0),
+        TransitionSource(),
         history,
         popularity,
     ]

@@ -25,9 +25,7 @@ READY_WITHIN_S = 90.0
 class WorkerProcess:
     """`evergraph worker` against a broker, with a state directory of its own."""
 
-    def __init__(
-        self, broker: str, prefix: str, state_dir: Path, partitions: int = 1, **settings: object
-    ) -> None:
+    def __init__(self, broker: str, prefix: str, state_dir: Path, partitions: int = 1, **settings: object) -> None:
         self.broker, self.prefix, self.state_dir, self.partitions = broker, prefix, state_dir, partitions
         self.log = state_dir / "worker.log"
         self._settings = {"http_port": 0, "session_timeout_ms": 3_000, "clock": "log", **settings}
@@ -90,9 +88,7 @@ class WorkerProcess:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert self._process is not None
-            assert self._process.poll() is None, (
-                f"the worker ended ({self._process.returncode}): {self.tail()}"
-            )
+            assert self._process.poll() is None, f"the worker ended ({self._process.returncode}): {self.tail()}"
             assert time.monotonic() < deadline, f"not {what} in {timeout_s} s: {self.tail()}"
             time.sleep(0.02)
 
@@ -135,9 +131,7 @@ def worker(
 @contextlib.contextmanager
 def producer(broker: str) -> Iterator[KafkaProducer]:
     """A raw producer that can send anything."""
-    client = KafkaProducer(
-        bootstrap_servers=broker, max_request_size=16 * 1024 * 1024, acks="all", linger_ms=5
-    )
+    client = KafkaProducer(bootstrap_servers=broker, max_request_size=16 * 1024 * 1024, acks="all", linger_ms=5)
     try:
         yield client
     finally:

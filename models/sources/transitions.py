@@ -1,6 +1,8 @@
-"""Item-to-item evidence from sequences: what follows an item, and what goes with it."""
+"""Item-to-item evidence from sequences: what goes with an item, and what follows it."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,30 +16,48 @@ from dyngraph.slots import SlotTable
 from dyngraph.state import State, gather, scatter
 
 
+class _Partners(NamedTuple):
+    """Evidence of the queries' recent items for their partners."""
+
+    recent: Tensor
+    """``[U, W]`` recent items, newest first, 0 for none."""
+    keys: Tensor
+    """``[U, W, width]`` partner rows."""
+    together: Tensor
+    """``[U, W, width]`` decayed co-occurrence."""
+    follows: Tensor
+    """``[U, width]`` share of the newest item's successors."""
+
+
 class TransitionSource:
     """Counts of item pairs within a user's last ``window`` items.
 
-    ``symmetric`` counts both directions and scores ``Σ_p w^p · c(i_p, j) / √(n_i n_j)`` over the user's recent items
-    i_p (item-item co-occurrence with decay by place); otherwise only "j came after i" is counted and the score is
-    ``Σ_p w^p · c(i_p → j) / n_i`` (with a window of one: a first-order Markov chain). Per item the ``capacity`` most
+    Co-occurrence counts both directions within the window and scores ``Σ_p w^p · c(i_p, j) / √(n_i n_j)`` over the
+    user's recent items i_p (place p, newest first, ``w = place_decay``). Succession counts only "j came right after
+    i" and scores ``c(i → j) / n_i`` for the newest i: a first-order Markov chain. Per item the ``capacity`` most
     frequent partners are kept.
     """
 
+    name = "transitions"
+    features = (
+        Feature("together", Signal.RAISES),
+        Feature("together_strength", Signal.RAISES),
+        Feature("follows", Signal.RAISES),
+        Feature("follows_strength", Signal.RAISES),
+    )
+
     def __init__(
         self,
-        name: str,
         *,
-        window: int,
-        symmetric: bool,
-        place_decay: float,
+        window: int = 10,
+        place_decay: float = 0.8,
         capacity: int = 256,
         propose: int = 80,
+        successors: int = 20,
     ) -> None:
-        self.name = name
-        self.features = (Feature(name, Signal.RAISES), Feature(f"{name}_strength", Signal.RAISES))
-        self._window, self._symmetric, self._place_decay = window, symmetric, place_decay
-        self._propose = propose
-        self._pairs = SlotTable(capacity, ("count",))
+        self._window, self._place_decay = window, place_decay
+        self._propose, self._successors = propose, successors
+        self._pairs = SlotTable(capacity, ("together", "follows"))
         self._count = Growable((), torch.float64)
         self.grow(1, 1)
 
@@ -54,49 +74,45 @@ class TransitionSource:
     # -- reading ----------------------------------------------------------------------------------------------
 
     def propose(self, graph: DynamicGraph, queries: Queries) -> Tensor:
-        """The items with the strongest evidence."""
+        """The items with the strongest evidence of either kind."""
         scores = self._scores(graph, queries)
-        best = torch.topk(scores, min(self._propose, scores.shape[1]), dim=1)
-        return torch.where(best.values > 0, best.indices, 0)
+        best = []
+        for column, most in ((scores[0], self._propose), (scores[1], self._successors)):
+            top = torch.topk(column, min(most, column.shape[1]), dim=1)
+            best.append(torch.where(top.values > 0, top.indices, 0))
+        return torch.cat(best, dim=1)
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """The evidence (the ranker scales it by the query's best), and its absolute strength, damped."""
-        evidence = self._scores(graph, queries).gather(1, items)
-        return torch.stack((evidence, torch.sqrt(evidence / (1 + evidence))), dim=2).to(torch.float32)
+        """Of each kind the evidence (the ranker scales it by the query's best) and its absolute strength, damped."""
+        evidence = self._scores(graph, queries).gather(2, items.expand(2, -1, -1))
+        both = torch.stack((evidence, torch.sqrt(evidence / (1 + evidence))), dim=3)
+        return both.permute(1, 2, 0, 3).flatten(2)
 
     def _scores(self, graph: DynamicGraph, queries: Queries) -> Tensor:
-        """``[U, items]`` float32."""
+        """``[2, U, items]`` float32: co-occurrence and succession."""
         memo = queries.memo.get(self.name)
         if memo is None:
-            keys, strength = self._partners(graph, queries)
-            memo = torch.zeros(len(queries), len(self._count), dtype=torch.float32)
-            memo.scatter_add_(1, keys.flatten(1), strength.flatten(1).to(torch.float32))
-            memo[:, 0] = 0
+            partners = self._partners(graph, queries)
+            memo = torch.zeros(2, len(queries), len(self._count))
+            memo[0].scatter_add_(1, partners.keys.flatten(1), partners.together.flatten(1).float())
+            memo[1].scatter_add_(1, partners.keys[:, 0], partners.follows.float())
+            memo[:, :, 0] = 0
             queries.memo[self.name] = memo
         return memo
 
-    def _partners(self, graph: DynamicGraph, queries: Queries) -> tuple[Tensor, Tensor]:
-        """Partner rows and strengths ``[U, W, width]`` of the queries' recent items."""
-        keys = queries.memo.get(f"{self.name}.keys")
-        if keys is None:
-            recent = self._recent_of(graph, queries)
-            keys = self._pairs.keys[recent].to(torch.int64)
-            counts = self._pairs.column("count")[recent]
-            own = self._count.view[recent].unsqueeze(2).clamp(min=1)
-            norm = torch.sqrt(own * self._count.view[keys].clamp(min=1)) if self._symmetric else own
-            decay = self._place_decay ** torch.arange(recent.shape[1], dtype=torch.float64).view(1, -1, 1)
-            queries.memo[f"{self.name}.keys"] = keys
-            queries.memo[f"{self.name}.strength"] = decay * counts / norm * (recent > 0).unsqueeze(2)
-        return keys, queries.memo[f"{self.name}.strength"]
-
-    def _recent_of(self, graph: DynamicGraph, queries: Queries) -> Tensor:
-        recent = queries.memo.get("recent")
-        if recent is None:
-            recent = queries.memo["recent"] = self._recent(graph, queries.users, queries.ts, queries.seq)
-        return recent[:, : self._window]
+    def _partners(self, graph: DynamicGraph, queries: Queries) -> _Partners:
+        recent = self._recent(graph, queries.users, queries.ts, queries.seq)
+        keys = self._pairs.keys[recent].to(torch.int64)
+        own = self._count.view[recent].unsqueeze(2).clamp(min=1)
+        norm = torch.sqrt(own * self._count.view[keys].clamp(min=1))
+        decay = self._place_decay ** torch.arange(recent.shape[1], dtype=torch.float64).view(1, -1, 1)
+        real = (recent > 0).unsqueeze(2)
+        together = decay * self._pairs.column("together")[recent] / norm * real
+        follows = self._pairs.column("follows")[recent[:, 0]] / own[:, 0] * real[:, 0]
+        return _Partners(recent, keys, together, follows)
 
     def _recent(self, graph: DynamicGraph, users: Tensor, ts: Tensor, seq: Tensor) -> Tensor:
-        """``[U, K]`` distinct positive items of the user's ring, newest first, 0 for none."""
+        """``[U, W]`` distinct positive items of the user's ring, newest first, 0 for none."""
         near = graph.users.neighbours.before(users, ts, seq)
         usable = near.mask & POSITIVE_TYPES[near.types]
         order = torch.argsort(torch.where(usable, near.seq, -1), dim=1, descending=True)
@@ -105,7 +121,7 @@ class TransitionSource:
         items = items.masked_fill(earlier, 0)
         # Close the gaps that repeats left, so that places count distinct items.
         order = torch.argsort((items == 0).int(), dim=1, stable=True)
-        return items.gather(1, order)
+        return items.gather(1, order)[:, : self._window]
 
     # -- the step ---------------------------------------------------------------------------------------------
 
@@ -116,43 +132,54 @@ class TransitionSource:
         if not users.numel():
             return
         self._count.view.index_add_(0, items, torch.ones(items.shape[0], dtype=torch.float64))
-        before, after = self._pairs_of(graph, batch, users, items)
-        if self._symmetric:
-            before, after = torch.cat((before, after)), torch.cat((after, before))
+        before, after, direct = self._pairs_of(graph, batch, users, items)
         if not before.numel():
             return
-        pairs, times = torch.unique(torch.stack((before, after)), dim=1, return_counts=True)
-        times = times.to(torch.float64)
-        slot = self._pairs.slots(pairs[0], pairs[1], priority=times)
+        both = torch.stack((torch.cat((before, after)), torch.cat((after, before))))
+        pairs, pair = torch.unique(both, dim=1, return_inverse=True)
+        together = torch.zeros(pairs.shape[1], dtype=torch.float64).index_add_(
+            0, pair, torch.ones(pair.shape[0], dtype=torch.float64)
+        )
+        follows = torch.zeros_like(together).index_add_(0, pair[: before.shape[0]], direct.to(torch.float64))
+        slot = self._pairs.slots(pairs[0], pairs[1], priority=together)
         kept = slot >= 0
-        self._pairs.column("count")[pairs[0][kept], slot[kept]] += times[kept]
+        at = (pairs[0][kept], slot[kept])
+        self._pairs.column("together")[at] += together[kept]
+        self._pairs.column("follows")[at] += follows[kept]
 
-    def _pairs_of(self, graph: DynamicGraph, batch: EventBatch, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    def _pairs_of(
+        self, graph: DynamicGraph, batch: EventBatch, users: Tensor, items: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Earlier item, later item, and whether the one came right after the other, for each pair in the window."""
         place = occurrences(users).from_front
         order = torch.argsort(users, stable=True)
-        sorted_users, sorted_items, sorted_place = users[order], items[order], place[order]
-        before, after = [], []
+        users, items, place = users[order], items[order], place[order]
+        pairs: list[tuple[Tensor, Tensor, Tensor]] = []
         for lag in range(1, min(self._window, int(place.max())) + 1):
-            same = sorted_users[lag:] == sorted_users[:-lag]
-            before.append(sorted_items[:-lag][same])
-            after.append(sorted_items[lag:][same])
-        first = torch.full_like(sorted_users, int(batch.ts.max()))
-        recent = self._recent(graph, sorted_users, first, torch.full_like(first, int(batch.seq.min())))
-        recent = recent[:, : self._window]
-        reach = torch.arange(recent.shape[1]) < (self._window - sorted_place).unsqueeze(1)
-        known = (recent > 0) & reach
-        before.append(recent[known])
-        after.append(sorted_items.unsqueeze(1).expand_as(recent)[known])
-        left, right = torch.cat(before), torch.cat(after)
-        return left[left != right], right[left != right]
+            same = users[lag:] == users[:-lag]
+            left = items[:-lag][same]
+            pairs.append((left, items[lag:][same], torch.full_like(left, lag == 1)))
+        ts = torch.full_like(users, int(batch.ts.max()))
+        recent = self._recent(graph, users, ts, torch.full_like(users, int(batch.seq.min())))
+        distance = torch.arange(1, recent.shape[1] + 1) + place.unsqueeze(1)
+        known = (recent > 0) & (distance <= self._window)
+        pairs.append((recent[known], items.unsqueeze(1).expand_as(recent)[known], (distance[known] == 1).long()))
+        before, after, direct = (torch.cat(column) for column in zip(*pairs, strict=True))
+        distinct = before != after
+        return before[distinct], after[distinct], direct[distinct]
 
     def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
         """Name the recent item that gave most of the evidence."""
-        keys, strength = self._partners(graph, queries)
-        share = (strength[cause.query] * (keys[cause.query] == cause.item)).sum(1)
-        best = int(self._recent_of(graph, queries)[cause.query, int(share.argmax())])
-        title = graph.catalogue.title(graph.item_ids[best])
-        return f"often goes with {title}" if self._symmetric else f"often follows {title}"
+        keys = f"{self.name}.recent", f"{self.name}.keys", f"{self.name}.together"
+        if keys[0] not in queries.memo:
+            partners = self._partners(graph, queries)
+            queries.memo.update(zip(keys, partners[:3], strict=True))
+        recent, partner, together = (queries.memo[key][cause.query] for key in keys)
+        place = 0
+        if cause.feature.startswith("together"):
+            place = int((together * (partner == cause.item)).sum(1).argmax())
+        title = graph.catalogue.title(graph.item_ids[int(recent[place])])
+        return f"often {'follows' if cause.feature.startswith('follows') else 'goes with'} {title}"
 
     def forget_user(self, user: int) -> None:
         """Pair counts hold no user."""

@@ -110,18 +110,14 @@ def test_a_binary_that_never_answers_is_given_up_and_stopped(tmp_path: Path) -> 
     wait_until_gone(int((tmp_path / "pid").read_text()))
 
 
-@pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="only Linux tells a child of its parent's death"
-)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child of its parent's death")
 def test_it_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from streams.broker import EmbeddedBroker; "
         f"b = EmbeddedBroker(log_file=Path({str(tmp_path / 'broker.log')!r})).start(); "
         "print(b.pid, flush=True); sys.stdin.read()"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     assert alive(pid)

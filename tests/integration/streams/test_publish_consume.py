@@ -55,9 +55,7 @@ def a_log(events: int = EVENTS) -> Any:
             "value": [None if i % 2 else i / 4 for i in range(events)],
         }
     )
-    return SimpleNamespace(
-        frame=frame, items=[Item(item_id=f"item-{i}", title=f"Thing {i}") for i in range(31)]
-    )
+    return SimpleNamespace(frame=frame, items=[Item(item_id=f"item-{i}", title=f"Thing {i}") for i in range(31)])
 
 
 def events_of(records: list[Record]) -> list[InteractionMessage]:
@@ -101,9 +99,7 @@ def test_a_log_arrives_whole_and_in_order_with_its_catalogue(broker: str, prefix
 
     records = read_to_end(broker, f"{prefix}interactions")
     assert [record.offset for record in records] == list(range(EVENTS))
-    rows = [
-        (m.user_id, m.item_id, int(EventType.of(m.event_type)), m.ts_ms, m.value) for m in events_of(records)
-    ]
+    rows = [(m.user_id, m.item_id, int(EventType.of(m.event_type)), m.ts_ms, m.value) for m in events_of(records)]
     assert rows == list(log.frame.iter_rows())
 
     items = latest_by_key(read_to_end(broker, f"{prefix}items"))
@@ -154,9 +150,7 @@ def test_one_event_is_published_to_a_known_place(broker: str, prefix: str) -> No
 
 
 @pytest.mark.parametrize("size", [100_000, 1_200_000, 5_000_000])
-def test_a_record_too_large_for_us_still_travels_and_fits_a_dead_letter(
-    broker: str, prefix: str, size: int
-) -> None:
+def test_a_record_too_large_for_us_still_travels_and_fits_a_dead_letter(broker: str, prefix: str, size: int) -> None:
     create_topics(broker, prefix)
     value = b"y" * size
     with Publisher(broker, prefix) as publisher:
@@ -245,8 +239,7 @@ def test_an_address_where_nobody_answers_is_named() -> None:
 def test_the_commands_publish_and_consume(broker: str, prefix: str, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text(
-        "user_id,item_id,event_type,ts\n"
-        + "".join(f"u{i % 3},i{i},view,{1_600_000_000 + i}\n" for i in range(30))
+        "user_id,item_id,event_type,ts\n" + "".join(f"u{i % 3},i{i},view,{1_600_000_000 + i}\n" for i in range(30))
     )
     env = {**os.environ, "EVERGRAPH_BROKER": broker, "EVERGRAPH_PREFIX": prefix}
 
@@ -262,9 +255,7 @@ def test_the_commands_publish_and_consume(broker: str, prefix: str, tmp_path: Pa
     assert "30 events" in evergraph("publish", str(log), "--json", str(figures))
     assert json.loads(figures.read_text())["events"] == 30
 
-    lines = evergraph(
-        "consume", "--topic", "interactions", "--user", "u1", "--no-follow", "--lines"
-    ).splitlines()
+    lines = evergraph("consume", "--topic", "interactions", "--user", "u1", "--no-follow", "--lines").splitlines()
     assert [json.loads(line)["value"]["user_id"] for line in lines] == ["u1"] * 10
     evergraph("consume", "--topic", "interactions", "--limit", "4", "--json", str(figures))
     found = json.loads(figures.read_text())

@@ -58,9 +58,7 @@ def test_bad_records_become_dead_letters_with_place_code_and_bytes_and_their_nei
             client.send(topic, msgspec.json.encode(good), key=keyed(good)).get(30)
             offset = client.send(topic, value, key=key).get(30).offset
             expected[offset] = (code, key, value)
-        last = client.send(
-            topic, msgspec.json.encode(event("neighbour", "last", TS + 100)), key=b"neighbour"
-        ).get(30)
+        last = client.send(topic, msgspec.json.encode(event("neighbour", "last", TS + 100)), key=b"neighbour").get(30)
         graph.until_applied(last.offset)
 
         letters = [
@@ -68,9 +66,7 @@ def test_bad_records_become_dead_letters_with_place_code_and_bytes_and_their_nei
             for record in records(broker, f"{prefix}dead-letters", len(BAD))
         ]
         found = {letter.source_offset: letter for letter in letters}
-        assert {offset: found[offset].code for offset in expected} == {
-            o: code for o, (code, _, _) in expected.items()
-        }
+        assert {offset: found[offset].code for offset in expected} == {o: code for o, (code, _, _) in expected.items()}
         for offset, (_, key, value) in expected.items():
             letter = found[offset]
             assert (letter.source_topic, letter.source_partition) == (topic, 0)
@@ -107,9 +103,7 @@ def test_a_record_that_was_forwarded_and_is_still_wrong_is_a_dead_letter(
         assert msgspec.json.decode(record.value or b"", type=DeadLetter).code == "key_mismatch"
 
 
-def test_an_event_on_the_wrong_partition_moves_to_its_users_partition(
-    broker: str, prefix: str, tmp_path: Path
-) -> None:
+def test_an_event_on_the_wrong_partition_moves_to_its_users_partition(broker: str, prefix: str, tmp_path: Path) -> None:
     from streams.partitioning import partition_of
 
     home = partition_of(b"u", 2)

@@ -32,9 +32,7 @@ C4,10002,Big Red Lamp,-6,2010-12-02 08:26:00,2.55,17850.0,United Kingdom
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "build_online_retail", ROOT / "scripts/build_online_retail.py"
-    )
+    spec = importlib.util.spec_from_file_location("build_online_retail", ROOT / "scripts/build_online_retail.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -71,9 +69,7 @@ def test_an_unknown_bundled_name_lists_the_known_ones() -> None:
         bundled_path("moon")
 
 
-def test_the_script_keeps_goods_of_known_customers_and_counts_the_rest(
-    script: ModuleType, tmp_path: Path
-) -> None:
+def test_the_script_keeps_goods_of_known_customers_and_counts_the_rest(script: ModuleType, tmp_path: Path) -> None:
     source = tmp_path / "ledger.csv.gz"
     source.write_bytes(gzip.compress(LEDGER.encode()))
     summary = script.build(source, tmp_path / "out")

@@ -49,9 +49,7 @@ def test_iso_text_is_read(written: str, after: int) -> None:
     assert ms([written]) == [NEW_YEAR + after]
 
 
-@pytest.mark.parametrize(
-    "written", ["01/02/2020", "2020-13-01", "2020-02-30", "2020-01-01 25:00", "soon", ""]
-)
+@pytest.mark.parametrize("written", ["01/02/2020", "2020-13-01", "2020-02-30", "2020-01-01 25:00", "soon", ""])
 def test_what_is_no_iso_time_is_no_time(written: str) -> None:
     assert ms(["2020-01-01", "2020-01-01", written])[2] is None
 

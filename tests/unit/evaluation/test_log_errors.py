@@ -78,9 +78,7 @@ def test_line_numbers_count_the_lines_inside_quotes(tmp_path: Path) -> None:
 def test_line_numbers_count_blank_lines_in_every_text_format(tmp_path: Path) -> None:
     table, lines = tmp_path / "shop.csv", tmp_path / "shop.jsonl"
     table.write_text("user,item,time\n\n\na,i,never\n")
-    lines.write_text(
-        '{"user": "a", "item": "i", "time": 1600000000}\n\n{"user": "a", "item": "i", "time": -1}\n'
-    )
+    lines.write_text('{"user": "a", "item": "i", "time": 1600000000}\n\n{"user": "a", "item": "i", "time": -1}\n')
     assert "line 4" in refusal(table)
     assert "line 3" in refusal(lines)
 

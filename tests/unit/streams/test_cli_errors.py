@@ -35,13 +35,8 @@ def test_version_and_help() -> None:
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:
     heavy = "torch polars faust kafka aiohttp river numpy"
-    program = (
-        "import sys, evergraph, streams.cli; "
-        f"print([name for name in '{heavy}'.split() if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60
-    )
+    program = f"import sys, evergraph, streams.cli; print([name for name in '{heavy}'.split() if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
 
 

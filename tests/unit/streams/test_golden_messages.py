@@ -50,9 +50,7 @@ def test_the_full_golden_file_uses_every_field(kind: type[Message]) -> None:
 
 def test_every_message_says_its_version_on_the_wire() -> None:
     message = messages.InteractionMessage(user_id="u", item_id="i", event_type="view", ts_ms=1)
-    assert (
-        encode(message) == b'{"schema_version":1,"user_id":"u","item_id":"i","event_type":"view","ts_ms":1}'
-    )
+    assert encode(message) == b'{"schema_version":1,"user_id":"u","item_id":"i","event_type":"view","ts_ms":1}'
 
 
 def test_the_wire_knows_exactly_the_event_types_of_the_graph() -> None:

@@ -29,9 +29,7 @@ def test_the_grammar(text: str, start: Start) -> None:
     assert parse_start(text, now_ms=NOW) == start
 
 
-BAD = (
-    "first|ts|ts=|ts=yesterday|ts=-5|ts=1969-01-01|last=|last=1|last=1y|last=-1h|last=1.5h|earliest=1|latest="
-)
+BAD = "first|ts|ts=|ts=yesterday|ts=-5|ts=1969-01-01|last=|last=1|last=1y|last=-1h|last=1.5h|earliest=1|latest="
 
 
 @pytest.mark.parametrize("text", ["", "ts=" + "9" * 30, *BAD.split("|")])

@@ -51,9 +51,7 @@ def test_topics_cut_by_user_have_one_partition_per_shard_and_others_one() -> Non
 
 def test_a_bad_record_of_any_allowed_size_fits_into_a_dead_letter() -> None:
     room = topic("dead-letters").max_message_bytes
-    assert all(
-        spec.max_message_bytes * 4 / 3 + 64 * 1024 < room for spec in TOPICS if spec.name == "interactions"
-    )
+    assert all(spec.max_message_bytes * 4 / 3 + 64 * 1024 < room for spec in TOPICS if spec.name == "interactions")
     assert topic("interactions").max_message_bytes > 5_000_000
 
 
