@@ -21,6 +21,15 @@ class NamedAdam:
         self.parameters = dict(parameters)
         self._adam = torch.optim.Adam(self.parameters.values(), lr=lr, betas=(0.9, 0.99), fused=True)
 
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next update."""
+        return float(self._adam.param_groups[0]["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._adam.param_groups[0]["lr"] = value
+
     def step(self, gradients: Mapping[str, Tensor], clip: float) -> bool:
         """One update with ``gradients`` by name, scaled down to a global norm of ``clip``; others stay.
 

@@ -29,7 +29,7 @@ class GatedRanker(nn.Module):
     fixed weight :data:`REFUSAL`. Trained by softmax over the candidates, one update per step.
     """
 
-    def __init__(self, features: Sequence[Feature], context: int, lr: float = 0.02, clip: float = 1.0) -> None:
+    def __init__(self, features: Sequence[Feature], context: int, lr: float = 0.005, clip: float = 1.0) -> None:
         super().__init__()
         signals = [feature.signal for feature in features]
         self._raises = torch.tensor([signal is Signal.RAISES for signal in signals])
@@ -37,7 +37,7 @@ class GatedRanker(nn.Module):
         # softplus(0.54) = 1: every source starts with the same say.
         self.bias = nn.Parameter(torch.where(self._raises, math.log(math.e - 1), 0.0))
         self.slope = nn.Parameter(torch.zeros(context, len(features)))
-        self._clip = clip
+        self._clip, self._lr = clip, lr
         self._optimiser = NamedAdam(dict(self.named_parameters()), lr=lr)
         self.skipped = 0
 
@@ -64,10 +64,14 @@ class GatedRanker(nn.Module):
         loss = functional.cross_entropy(logits[query], place)
         names = self._optimiser.parameters
         gradients = torch.autograd.grad(loss, list(names.values()))
-        return _RankerUpdate(self, float(loss.detach()), dict(zip(names, gradients, strict=True)))
+        return _RankerUpdate(
+            self, float(loss.detach()), dict(zip(names, gradients, strict=True)), choices=int(place.shape[0])
+        )
 
     def write(self, update: _RankerUpdate) -> None:
         """Write an update, unless it is not finite: then count it and keep the last good weights."""
+        # A mean over n choices is √n times less noisy than over one, so that much larger a step may be.
+        self._optimiser.lr = self._lr * math.sqrt(update.choices)
         if not self._optimiser.step(update.gradients, clip=self._clip):
             self.skipped += 1
 
@@ -94,6 +98,7 @@ class _RankerUpdate:
     ranker: GatedRanker
     loss: float
     gradients: dict[str, Tensor]
+    choices: int
 
     def apply(self) -> None:
         """Write them."""

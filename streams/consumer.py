@@ -6,9 +6,9 @@ neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -90,17 +90,30 @@ def read(
                 for record in records:
                     if not start.admits(record.timestamp) or (ends is not None and record.offset >= ends[tp]):
                         continue
-                    yield Record(
-                        tp.partition,
-                        record.offset,
-                        record.timestamp,
-                        record.key,
-                        record.value,
-                        tuple(record.headers),
-                    )
+                    yield _record(tp, record)
                     count += 1
                     if count == limit:
                         return
+
+
+@contextmanager
+def tail(broker: str, topic: str) -> Iterator[Callable[[int], list[Record]]]:
+    """A reader that already stands at the end of a topic (full name): what it yields polls for new records.
+
+    The poll takes a time-out in ms. Raises `NoSuchTopic`, `BrokerUnreachable`.
+    """
+    with group_less(broker) as consumer:
+        partitions = partitions_of(consumer, topic, broker)
+        ends = end_offsets(consumer, partitions)
+        consumer.assign(partitions)
+        for tp, offset in ends.items():
+            consumer.seek(tp, offset)
+
+        def poll(timeout_ms: int) -> list[Record]:
+            polled = consumer.poll(timeout_ms=timeout_ms).items()
+            return [_record(tp, record) for tp, records in polled for record in records]
+
+        yield poll
 
 
 def read_to_end(broker: str, topic: str) -> list[Record]:
@@ -113,6 +126,12 @@ def ends_of(broker: str, topic: str) -> dict[int, int]:
     with group_less(broker) as consumer:
         ends = end_offsets(consumer, partitions_of(consumer, topic, broker))
     return {tp.partition: end for tp, end in ends.items()}
+
+
+def _record(tp: TopicPartition, record: Any) -> Record:
+    return Record(
+        tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )
 
 
 def latest_by_key(records: Iterable[Record]) -> dict[bytes, bytes]:

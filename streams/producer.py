@@ -119,6 +119,10 @@ class Publisher:
         self._names[topic] = name
         return name
 
+    def prepare(self, topic: str) -> None:
+        """Look a topic (table name) up now, so that the first send need not. Raises `PublishError`."""
+        self._producer.partitions_for(self._names.get(topic) or self._known(topic))
+
     def interaction(self, message: InteractionMessage) -> Any:
         """Queue one interaction."""
         return self.send("interactions", message.user_id.encode(), encode(message))

@@ -28,7 +28,7 @@ class WorkerProcess:
     def __init__(self, broker: str, prefix: str, state_dir: Path, partitions: int = 1, **settings: object) -> None:
         self.broker, self.prefix, self.state_dir, self.partitions = broker, prefix, state_dir, partitions
         self.log = state_dir / "worker.log"
-        self._settings = {"http_port": 0, "session_timeout_ms": 3_000, "clock": "log", **settings}
+        self._settings = {"http_port": 0, "session_timeout_ms": 6_000, "clock": "log", **settings}
         self._process: subprocess.Popen[bytes] | None = None
         state_dir.mkdir(parents=True, exist_ok=True)
 

@@ -161,7 +161,7 @@ class Lane:
         first = self.intake.first
         if first is None:
             return []
-        border = self.hosted.shard.next_border(first)
+        border = self.hosted.shard.next_border(self._applied + 1)
         if border is not None:
             self.intake.expect(border - first + 1)
             # Offsets may have gaps; a later one shows that nothing more can come before the border.

@@ -31,13 +31,10 @@ def _events(count: int, seed: int = 0) -> list[dict[str, object]]:
     ]
 
 
-def _publish(broker: str, prefix: str, events: list[dict[str, object]], rate: float | None = None) -> None:
-    pause = threading.Event()
+def _publish(broker: str, prefix: str, events: list[dict[str, object]]) -> None:
     with producer(broker) as client:
         for message in events:
             client.send(f"{prefix}interactions", msgspec.json.encode(message), key=keyed(message))
-            if rate is not None:
-                pause.wait(1 / rate)
         client.flush()
 
 
@@ -50,25 +47,49 @@ def _group_offset(broker: str, group: str, topic: str) -> int | None:
         consumer.close()
 
 
+class _Load(threading.Thread):
+    """Publishes without end at a rate, until told to stop; then up to the next whole batch."""
+
+    def __init__(self, broker: str, prefix: str, rate: float) -> None:
+        super().__init__(daemon=True)
+        self._broker, self._prefix, self._rate = broker, prefix, rate
+        self._stop = threading.Event()
+        self.sent = 0
+
+    def run(self) -> None:
+        with producer(self._broker) as client:
+            for message in _events(20_000):
+                client.send(f"{self._prefix}interactions", msgspec.json.encode(message), key=keyed(message))
+                self.sent += 1
+                if self._stop.is_set() and self.sent % BATCH == 0:
+                    break
+                self._stop.wait(1 / self._rate)
+            client.flush()
+
+    def finish(self) -> int:
+        """Stop; how many were sent."""
+        self._stop.set()
+        self.join(60)
+        return self.sent
+
+
 def test_five_kills_under_load_lead_to_the_state_of_an_uninterrupted_run(
     broker: str, prefix: str, tmp_path: Path
 ) -> None:
     draw = random.Random(20)
-    count = 40 * BATCH
-    whole = count - 1
     settings = {"batching": f"fixed:{BATCH}", "snapshot_events": 4 * BATCH}
     with worker(broker, prefix, tmp_path / "killed", **settings) as killed:
-        load = threading.Thread(target=_publish, args=(broker, prefix, _events(count), 100.0))
+        load = _Load(broker, prefix, rate=100.0)
         load.start()
-        for border in sorted(draw.sample(range(BATCH, count - 5 * BATCH), 5)):
-            killed.until_applied(min(border, whole))
+        for _ in range(5):
+            killed.until_applied(killed.applied() + draw.randrange(1, 5 * BATCH))
             assert killed.end(signal.SIGKILL) == -signal.SIGKILL
             killed.start()
-        load.join()
-        killed.until_applied(whole)
+        count = load.finish()
+        killed.until_applied(count - 1)
         after_kills = killed.shard(digest=True)
     with worker(broker, prefix, tmp_path / "whole", group_id="another", **settings) as uninterrupted:
-        uninterrupted.until_applied(whole)
+        uninterrupted.until_applied(count - 1)
         reference = uninterrupted.shard(digest=True)
 
     assert after_kills["digest"] == reference["digest"]

@@ -1,0 +1,103 @@
+"""Replay of a log file through a shard: the live path without Kafka.
+
+Everything that a worker does to an interaction happens here too (admission, dedupe, journal, step), in the same
+classes, so a replay that follows a worker's journal ends in the worker's very state.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from dyngraph.admission import AdmissionConfig
+from dyngraph.engine import StepResult
+from dyngraph.journal import JournalError, read_journal
+from dyngraph.shard import LogRecord, Shard, ShardConfig
+from evaluation.prequential import Events, cuts
+from evaluation.readers.log import InteractionLog
+from models.system import SystemConfig, open_shard
+
+PARTITION = 0
+NO_LIMIT = 2**31
+
+
+class ReplayConfig(msgspec.Struct, frozen=True):
+    """How a log is replayed. ``batch`` is the most events of a step."""
+
+    batch: int = 256
+    learn: bool = True
+    snapshot: Path | None = None
+    """Folder that gets the final state, laid out as a worker's state folder, so that live starts from there."""
+    journal: Path | None = None
+    """State folder of a worker whose steps are to be taken again."""
+    admission: AdmissionConfig = AdmissionConfig()
+    """What the worker admitted; matters only when its journal is followed."""
+
+
+class Replay:
+    """A shard, and the borders at which the log is cut."""
+
+    def __init__(self, log: InteractionLog, shard: Shard, config: ReplayConfig) -> None:
+        self.log, self.shard, self.config = log, shard, config
+
+    def borders(self) -> Iterator[tuple[int, int]]:
+        """``[start, stop)`` rows: as the journal says, else no user at two moments within one step."""
+        if self.config.journal is None:
+            yield from cuts(self.log, self.config.batch)
+            return
+        start = 0
+        while start < len(self.log):
+            border = self.shard.next_border(start)
+            stop = min(start + self.config.batch if border is None else border + 1, len(self.log))
+            yield start, stop
+            start = stop
+
+    def step(self, events: Events) -> StepResult:
+        """One step of the shard; a row's place is its offset."""
+        records = [LogRecord(offset=row, received=event.ts, interaction=event) for row, event in events]
+        result = self.shard.apply(records).step
+        if result is None:
+            raise ValueError("the folder given as --snapshot already holds a state; name an empty folder")
+        return result
+
+
+@contextmanager
+def replaying(log: InteractionLog, config: ReplayConfig, system: SystemConfig) -> Iterator[Replay]:
+    """A replay of ``log`` from an empty state. Leaves a snapshot if one is asked for.
+
+    Raises JournalError if the journal to follow is missing, ValueError if the snapshot folder is in use.
+    """
+    with tempfile.TemporaryDirectory(prefix="evergraph-replay-") as scratch:
+        folder = config.snapshot or Path(scratch)
+        # A file is complete and sorted when it is read, so nothing in it can be late; a journal's worker had limits.
+        admission = config.admission if config.journal else AdmissionConfig(allowed_lateness_ms=2**62)
+        settings = ShardConfig(
+            folder,
+            learn=config.learn,
+            snapshot_events=NO_LIMIT,
+            snapshot_seconds=float("inf"),
+            admission=admission,
+            clock="log",
+        )
+        if (settings.folder(PARTITION) / "snapshots").exists():
+            raise ValueError(f"{folder} already holds a state; give --snapshot a folder that does not")
+        if config.journal is not None:
+            _take_over(config.journal, settings)
+        shard = open_shard(settings, PARTITION, system)
+        shard.put_items(log.items)
+        shard.start_new_log(f"file:{log.name}")
+        yield Replay(log, shard, config)
+        shard.close()
+
+
+def _take_over(state_dir: Path, settings: ShardConfig) -> None:
+    """Copy a worker's journal to where the shard looks for its own."""
+    source = ShardConfig(state_dir).journal(PARTITION, 0)
+    if not read_journal(source):
+        raise JournalError(f"{source} holds no step yet; let the worker apply some events first")
+    shutil.copytree(source, settings.journal(PARTITION, 0))

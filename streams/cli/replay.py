@@ -1,0 +1,145 @@
+"""`evergraph replay FILE`: the same engine without Kafka, over a log in time order, with figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.options import BadOption, Json, Map, Tz, mapping, write_json
+
+if TYPE_CHECKING:
+    from evaluation.prequential import ReplayReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("replay", help="Replay a log in time order: rank every event before learning from it.")(replay)
+
+
+def replay(
+    file: Annotated[
+        str, typer.Argument(help="A log file or folder as for `publish`, or `bundled` for the data in the package.")
+    ],
+    batch: Annotated[int, typer.Option(min=1, help="Most events in one step.")] = 256,
+    warmup: Annotated[float, typer.Option(min=0, max=0.99, help="Share of the log that is not counted.")] = 0.5,
+    mask_seen: Annotated[
+        bool, typer.Option("--mask-seen", help="Take items a user has met out of every model's ranking.")
+    ] = False,
+    half_life: Annotated[float, typer.Option(help="Of decayed popularity, in days.")] = 7.0,
+    without: Annotated[list[str] | None, typer.Option(help="Leave out a candidate source (may be repeated).")] = None,
+    learn: Annotated[bool, typer.Option("--learn/--no-learn", help="Learn on line.")] = True,
+    limit: Annotated[int | None, typer.Option(min=1, help="Replay the first N events only.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and negatives.")] = 0,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Write the final state here; `worker --state-dir` can start from it.")
+    ] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="Take the steps that a worker with this --state-dir took, from its first.")
+    ] = None,
+    map_: Map = None,
+    tz: Tz = None,
+    json: Json = None,
+) -> None:
+    """Read, replay, report."""
+    import torch
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from evaluation.prequential import Prequential
+    from evaluation.readers import bundled_path, read_log
+    from evaluation.replaying import ReplayConfig, replaying
+    from models.system import SystemConfig
+
+    torch.set_num_threads(1)
+    if half_life <= 0:
+        raise BadOption(f"--half-life {half_life:g}: not above 0 days")
+    log = read_log(bundled_path() if file == "bundled" else Path(file), mapping=mapping(map_), tz=tz)
+    log = log.head(limit) if limit else log
+    console = Console(stderr=True)
+    for note in log.notes:
+        console.print(note, style="dim", markup=False)
+    system = SystemConfig(
+        popularity_half_life=half_life,
+        history_capacity=_capacity(log.frame, mask_seen),
+        mask_seen=mask_seen,
+        without=tuple(without or ()),
+        seed=seed,
+    )
+    config = ReplayConfig(batch=batch, learn=learn, snapshot=snapshot, journal=journal)
+    columns = (
+        TextColumn("replaying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with replaying(log, config, system) as run, Progress(*columns, console=console, transient=True) as progress:
+        prequential = Prequential(log, run.step, warmup=warmup)
+        task = progress.add_task("", total=len(log))
+        for done in prequential.run(run.borders()):
+            progress.update(task, completed=done, description=_lately(prequential.rolling.figures()))
+        report = prequential.report(
+            {
+                "name": "prequential",
+                "steps": "journal" if journal else "no user at two moments within one step",
+                "batch": batch,
+                "warmup": warmup,
+                "mask_seen": mask_seen,
+                "ties": "middle rank; lines of one (user, time) are ranked before any is learned",
+                "candidates": "all items seen so far",
+                "half_life_days": half_life,
+                "learn": learn,
+                "seed": seed,
+            },
+            digest=run.shard.digest(),
+        )
+    console.file.flush()
+    _print(report)
+    if json is not None:
+        write_json(json, report)
+
+
+def _capacity(frame: Any, mask_seen: bool) -> int:
+    """Slots of own items per user: masking needs every item a user ever met, serving only the recent ones."""
+    if not mask_seen:
+        return 128
+    return max(128, int(frame.group_by("user_id").agg(n=_distinct())["n"].max()))
+
+
+def _distinct() -> Any:
+    import polars as pl
+
+    return pl.col("item_id").n_unique()
+
+
+def _lately(figures: dict[str, dict[str, float]]) -> str:
+    shown = ((name, figures[name]["hr@10"]) for name in ("evergraph", "decayed_popularity") if name in figures)
+    return "  ".join(f"{name} HR@10 {value:.3f}" for name, value in shown)
+
+
+def _print(report: ReplayReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{report.data}: {report.evaluated:,} of {report.events:,} events counted", title_style="bold")
+    table.add_column("model")
+    for column in ("HR@10", "NDCG@10", "95 % over users", "MRR", "NDCG@10 first-time"):
+        table.add_column(column, justify="right")
+    for name, line in report.models.items():
+        table.add_row(
+            name,
+            f"{line.hr:.4f}",
+            f"{line.ndcg:.4f}",
+            f"{line.ndcg_low:.4f} … {line.ndcg_high:.4f}",
+            f"{line.mrr:.4f}",
+            f"{line.first_time_ndcg:.4f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{report.events:,} events in {report.seconds:.1f} s ({report.events_per_s:,.0f} events/s), state {report.digest}"
+    )
+    for reason, count in report.dropped.items():
+        console.print(f"left out: {count:,} {reason}", style="dim")
