@@ -116,17 +116,10 @@ class Encoder(Stateful, Protocol):
         ...
 
 
-class EncoderPlan(NamedTuple):
-    """New memory of a batch's nodes, computed but not yet written."""
+@dataclass(frozen=True)
+class EncoderPlan:
+    """What an encoder computed for a batch and will write at commit; encoders add what they need."""
 
-    users: Tensor
-    """``[m]`` distinct user rows."""
-    user_memory: Tensor
-    """``[m, d]``"""
-    items: Tensor
-    """``[n]`` distinct item rows."""
-    item_memory: Tensor
-    """``[n, d]``"""
     update: Update | None
     """The weight update, if any was learned."""
 

@@ -7,6 +7,7 @@ who adds a source or an encoder; a small log is enough, because one leaking even
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -131,7 +132,7 @@ def _compare(where: str, expected: _Run, found: _Run, place: int, tolerance: flo
         one, two = expected.ranks[place][model], found.ranks[place][model]
         # Scores that are equal but for rounding may change places; the baselines' are exact counts.
         slack = close if model == "evergraph" else 0
-        if not (one == two or abs(one - two) <= slack or math.isnan(one) and math.isnan(two)):
+        if not (one == two or abs(one - two) <= slack or (math.isnan(one) and math.isnan(two))):
             raise LeakageError(f"{where}: {model} ranked {event.item_id!r} for {who} at {one}, then at {two}")
 
 
@@ -151,7 +152,7 @@ class _Run:
         watch = _Watch(engine)
         for start in range(0, len(self.events), self.batch):
             step = self.events[start : start + self.batch]
-            if any(one[1].ts > two[1].ts for one, two in zip(step, step[1:], strict=False)):
+            if any(one[1].ts > two[1].ts for one, two in itertools.pairwise(step)):
                 raise ValueError(f"events {start} to {start + len(step) - 1} are not in time order; sort the log")
             result = engine.step(step, learn=self.learn)
             self.ranks += _ranks(result)

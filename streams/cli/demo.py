@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,10 +67,10 @@ def demo(
         with Installation(settings, tell=console.print) as installation:
             url = installation.wait_ready()
             kind = "Kafka" if broker else "embedded Kafka-compatible broker"
-            console.print(f"   {kind} at {installation.broker}; lists and state at {url}", style="dim")
+            console.print(f"   {kind} at {installation.broker}", style="dim")
+            console.print(f"   lists and state at {url}", style="dim")
             console.print(
-                f"[bold]2.[/] Publish {count:,} real shop events (UCI Online Retail) to [cyan]{settings.topic('interactions')}[/];"
-                " the graph learns from each after ranking it"
+                f"[bold]2.[/] Publish {count:,} real shop events (UCI Online Retail): each is ranked, then learned"
             )
             last = _feed(console, log.head(count), settings, installation.broker, url)
             event = next_interaction(log, count)
@@ -106,7 +107,7 @@ def _feed(console: Console, log: InteractionLog, settings: Any, broker: str, url
 
     from streams.demo import feed
 
-    columns = (TextColumn("  "), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (TextColumn("  "), BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(log))
         for state in feed(log, settings, broker, url):
@@ -115,7 +116,7 @@ def _feed(console: Console, log: InteractionLog, settings: Any, broker: str, url
     return state
 
 
-def _hits(figures: dict[str, dict[str, float | None]]) -> str:
+def _hits(figures: Mapping[str, Mapping[str, float | None]]) -> str:
     shown = []
     for model in ("evergraph", "popularity"):
         value = figures.get(model, {}).get("hr@10")
@@ -146,23 +147,26 @@ def _show(
     after: RecommendationMessage,
     waited: float,
 ) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     item = log.catalogue.get(event.item_id)
     places = {row["item_id"]: rank for rank, row in enumerate(before, start=1)}
     table = Table(title_justify="left", box=None, padding=(0, 1))
-    for header, style in (("#", "dim"), ("before", "dim"), ("after", "bold"), ("", ""), ("why", "italic")):
-        table.add_column(header, style=style, overflow="ellipsis", no_wrap=header != "why")
+    table.add_column("#", style="dim")
+    table.add_column("before", style="dim", max_width=20, no_wrap=True)
+    table.add_column("after, and why", max_width=46)
+    table.add_column("", no_wrap=True)
     for rank, made in enumerate(after.items[:SHOWN], start=1):
         place = places.get(made.item_id)
         moved = "new" if place is None else "same" if place == rank else f"was {place}"
         why = made.reasons[0] if made.reasons else made.source
         was = before[rank - 1]["title"] if rank <= len(before) else ""
-        table.add_row(str(rank), was[:30], made.title[:30], moved, why)
+        table.add_row(str(rank), was, f"[bold]{escape(made.title)}[/]\n[italic]{escape(why)}[/]", moved)
     title = item.title if item else event.item_id
     console.print(f"   {event.event_type.label}: [cyan]{title}[/]", highlight=False)
     console.print(table)
-    console.print(f"   from publish to the new list on {after.variant}'s topic: [bold green]{waited:.0f} ms[/]")
+    console.print(f"   from publish to the new list out of Kafka: [bold green]{waited:.0f} ms[/]")
 
 
 def _how_to_go_on(console: Console, seconds: float) -> None:
@@ -170,7 +174,7 @@ def _how_to_go_on(console: Console, seconds: float) -> None:
     for command, what in (
         ("evergraph validate FILE", "check a log (CSV, JSON lines, Parquet, RecBole)"),
         ("evergraph replay FILE", "how well would this have worked on my past?"),
-        ("evergraph up", "keep it running here; then publish FILE, recommend USER"),
+        ("evergraph up", "keep it running; then publish FILE, recommend USER"),
         ("docker compose up", "the same on Apache Kafka"),
     ):
-        console.print(f"   [cyan]{command:<26}[/] {what}")
+        console.print(f"   [cyan]{command:<23}[/] {what}")

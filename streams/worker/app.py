@@ -7,7 +7,6 @@ stores, web server, model classes and delivery guarantee are left alone; state l
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
@@ -25,9 +24,6 @@ FETCH_WAIT_MS = 10
 """How long the broker may hold an empty fetch. Faust fixes 1,500: Apache Kafka answers as soon as a record is there, but
 the embedded broker answers only after about half of it, which alone made a median of 415 ms from publish to agent (5 ms
 with 10). The price is a hundred empty fetches a second on an idle topic."""
-
-Hook = Callable[[set[int]], Awaitable[None]]
-
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
@@ -58,27 +54,19 @@ class WorkerApp(faust.App):
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
 
-    async def log_bounds(self, tp: TP) -> tuple[int, int]:
-        """First kept offset and the offset the next record will get."""
-        first = await self.consumer.earliest_offsets(tp)
-        end = await self.consumer.highwaters(tp)
-        return int(_only(first)), int(_only(end))
-
     async def start_at(self, tp: TP, offset: int) -> int | None:
         """Make `offset` the group's committed one; the one it replaces (None: there was none).
 
-        Faust seeks to the committed offsets *after* `on_rebalance_complete` has been sent, so a seek of our own would be
-        overwritten: what is committed during that signal is what decides where reading starts.
+        Faust seeks to the committed offsets *after* `on_rebalance_complete` has been sent, so a seek of our own is
+        overwritten: what is committed during that signal decides where reading starts. Only a committed 0 is
+        taken for "none", and then a seek of our own is what stays.
         """
         thread = self.consumer._thread
         before: int | None = await thread.group_offset(tp)
         if before != offset and not (before is None and offset == 0):
             await thread.set_group_offset(tp, offset)
+            await self.consumer.seek_wait({tp: offset})
         return before
-
-
-def _only(offsets: Any) -> Any:
-    return next(iter(offsets.values()))
 
 
 def build_app(settings: Settings, broker: str) -> WorkerApp:

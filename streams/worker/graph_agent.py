@@ -66,7 +66,7 @@ class Lane:
         self._stopping = False
         self._opened_at = hosted.shard.applied_offset
         self._commit_offset = 0
-        self._commit_offset_at = -math.inf
+        self._commit_offset_at = self._stepped_at = -math.inf
 
     async def run(self, fail: Fail) -> None:
         """Take steps until cancelled. A step that raises stops the worker: `fail` is told why."""
@@ -121,14 +121,19 @@ class Lane:
             return
         generation = self.hosted.generation
         outcome = await self.hosted.run(step_of(self._partitions, events))
+        self._stepped_at = time.monotonic()
         await self._publish(outcome)
         self._count(outcome, len(events))
         if generation == self.hosted.generation:
             self.held.hold(events)
 
     async def _wait(self) -> None:
-        # While acknowledgements are left over, look again soon instead of waiting for an event.
-        timeout = 0.05 if self.held.releasable(self._commit_offset) else None
+        # Acknowledge on a quiet topic too: soon while some are left over, else when a new snapshot may be there.
+        timeout = None
+        if self.held.releasable(self._commit_offset):
+            timeout = 0.05
+        elif self._stepped_at > self._commit_offset_at:
+            timeout = COMMIT_LOOK_S
         try:
             await asyncio.wait_for(self.intake.wait(), timeout)
         except TimeoutError:

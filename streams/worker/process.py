@@ -28,6 +28,7 @@ from streams.worker.counters import Counters
 from streams.worker.exit_codes import ExitCode, StateError
 from streams.worker.graph_agent import GraphAgent, Lane
 from streams.worker.http_port import HttpPort
+from streams.worker.log_ends import LogEnds
 from streams.worker.letters import Letters
 from streams.worker.metrics import MetricPublisher
 from streams.worker.requests import RequestsAgent
@@ -67,8 +68,9 @@ class GraphWorker:
         self._warm_up = lambda: build_engine(system)
         self._warm: asyncio.Task[Any] | None = None
         self.host = ShardHost(lambda partition: open_shard(config, partition, system), settings.partitions)
+        self.log_ends = LogEnds(broker)
         self.letters = Letters(self.app, settings)
-        self.tables = CompactTopics(broker, settings, self.host, self.letters)
+        self.tables = CompactTopics(broker, settings, self.host, self.letters, self.log_ends)
         self.metrics = MetricPublisher(self.app, settings)
         self.graph = GraphAgent()
         self.port = HttpPort(self.host, self)
@@ -91,6 +93,7 @@ class GraphWorker:
         port = await self.port.start(self._settings.http_host, self._settings.http_port)
         try:
             self._write_note(port)
+            await self.log_ends.start()
             await self.tables.load()
             self._attach()
             await self.app.start()
@@ -113,6 +116,7 @@ class GraphWorker:
     async def _stop(self) -> None:
         log.info("stopping")
         self._watchdog.stop()
+        await self.port.stop()
         for lane in self.graph.lanes.values():
             await lane.stop()
         for task in [*self._tasks, *(task for tasks in self._lane_tasks.values() for task in tasks)]:
@@ -122,7 +126,7 @@ class GraphWorker:
         for hosted in self.host:
             await self.host.close(hosted.partition)
         await self.tables.stop()
-        await self.port.stop()
+        await self.log_ends.stop()
         with contextlib.suppress(FileNotFoundError):
             (self._settings.state_dir / NOTE).unlink()
 
@@ -171,7 +175,7 @@ class GraphWorker:
         lane = self.graph.lanes[partition]
         await lane.hosted.run(lambda shard: shard.start_new_log(self._log_id))
         tp = TP(self._topic, partition)
-        first, end = await self.app.log_bounds(tp)
+        first, end = (await self.log_ends.bounds(self._topic, [partition]))[partition]
         shard = lane.hosted.shard
         if end <= shard.applied_offset:
             raise StateError(
@@ -234,7 +238,7 @@ class GraphWorker:
                 log.warning("the supervisor has gone: stopping")
                 self._ending.set()
             try:
-                self._ends = await self.tables.end_offsets(self._topic, list(self.graph.lanes))
+                self._ends = await self.log_ends.ends(self._topic, list(self.graph.lanes))
             except Exception as error:  # noqa: BLE001 - no answer is no lag known; the client goes on trying
                 log.warning("log ends unknown: %s", error)
                 self._ends = {}

@@ -7,7 +7,7 @@ ready (an item without title or a user who asked to be forgotten must not appear
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +18,7 @@ from streams.messages import ItemMessage, UserMessage
 from streams.settings import Settings
 from streams.topics import DEAD_LETTER_MAX_BYTES
 from streams.worker.letters import Letters, Origin
+from streams.worker.log_ends import LogEnds
 from streams.worker.shards import ShardHost
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ MAX_ITEM_BYTES = 1024 * 1024
 class CompactTopics:
     """Reads `items` and `users` into the shards."""
 
-    def __init__(self, broker: str, settings: Settings, host: ShardHost, letters: Letters) -> None:
+    def __init__(
+        self, broker: str, settings: Settings, host: ShardHost, letters: Letters, ends: LogEnds
+    ) -> None:
         self.items = 0
         self.users = 0
         self.ready = False
@@ -36,6 +39,7 @@ class CompactTopics:
         self._users = settings.topic("users")
         self._host = host
         self._letters = letters
+        self._ends = ends
         self._bad: list[tuple[Origin, BadMessage]] = []
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker.split(","),
@@ -53,7 +57,7 @@ class CompactTopics:
         await self._consumer.start()
         partitions = [TopicPartition(topic, 0) for topic in (self._items, self._users)]
         self._consumer.assign(partitions)
-        ends = await self._consumer.end_offsets(partitions)
+        ends = {tp: (await self._ends.ends(tp.topic, [tp.partition]))[tp.partition] for tp in partitions}
         while [tp for tp in partitions if await self._consumer.position(tp) < ends[tp]]:
             await self._take(await self._consumer.getmany(timeout_ms=500))
         self.ready = True
@@ -64,12 +68,6 @@ class CompactTopics:
         while True:
             await self._report_bad()
             await self._take(await self._consumer.getmany(timeout_ms=1000))
-
-    async def end_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """The next offset of each partition of any topic, by a connection of our own: it tells when Faust's stalls."""
-        tps = [TopicPartition(topic, partition) for partition in partitions]
-        ends = await self._consumer.end_offsets(tps) if tps else {}
-        return {tp.partition: offset for tp, offset in ends.items()}
 
     async def stop(self) -> None:
         """Close the connection."""

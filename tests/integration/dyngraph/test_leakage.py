@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from unit.dyngraph.small_logs import EVERY_KIND, SMALL, random_log
 
-from dyngraph.batch import EventBatch
+from dyngraph.batch import Columns, EventBatch
 from dyngraph.engine import Engine, StepResult
 from dyngraph.events import EventType, Interaction
 from dyngraph.graph import DynamicGraph
@@ -30,13 +30,13 @@ def sound() -> Engine:
 @pytest.mark.parametrize("log", [PURCHASES, EVERYTHING], ids=["purchases", "every kind of event"])
 @pytest.mark.parametrize("batch", [1, 8])
 def test_no_ranking_sees_the_future(log: Sequence[tuple[int, Interaction]], batch: int) -> None:
-    assert check_no_future(sound, log[:24] if batch == 1 else log, batch=batch) > 100
+    assert check_no_future(sound, log[:10] if batch == 1 else log, batch=batch) > 100
 
 
 @pytest.mark.parametrize("log", [PURCHASES, EVERYTHING], ids=["purchases", "every kind of event"])
 @pytest.mark.parametrize("batch", [1, 8])
 def test_no_ranking_sees_its_label(log: Sequence[tuple[int, Interaction]], batch: int) -> None:
-    assert check_no_label(sound, log, batch=batch) >= 8
+    assert check_no_label(sound, log[:10] if batch == 1 else log, batch=batch) >= 8
 
 
 def test_no_ranking_sees_future_or_label_where_seen_items_are_masked() -> None:
@@ -111,17 +111,11 @@ class _CountsFirst(Engine):
 
     def step(self, events: Sequence[tuple[int, Interaction]], *, learn: bool = True) -> StepResult:
         popularity = next(source for source in self.sources if source.name == "popularity")
-        batch = self.graph.admit(_columns(events))
+        batch = self.graph.admit(Columns(events))
         for source in self.sources:
             source.grow(*self.graph.sizes())
         popularity.observe(self.graph, batch)
         return super().step(events, learn=learn)
-
-
-def _columns(events: Sequence[tuple[int, Interaction]]):  # type: ignore[no-untyped-def]
-    from dyngraph.batch import Columns
-
-    return Columns(events)
 
 
 def broken(kind: type[Engine], peeking: _Peeking | None = None) -> Engine:

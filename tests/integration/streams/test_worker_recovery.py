@@ -79,7 +79,7 @@ def test_five_kills_under_load_lead_to_the_state_of_an_uninterrupted_run(
     draw = random.Random(20)
     settings = {"batching": f"fixed:{BATCH}", "snapshot_events": 4 * BATCH}
     with worker(broker, prefix, tmp_path / "killed", **settings) as killed:
-        load = _Load(broker, prefix, rate=100.0)
+        load = _Load(broker, prefix, rate=60.0)
         load.start()
         for _ in range(5):
             killed.until_applied(killed.applied() + draw.randrange(1, 5 * BATCH))

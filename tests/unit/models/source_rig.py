@@ -1,0 +1,57 @@
+"""One candidate source over a bare graph: no encoder, so thousands of events cost little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from dyngraph.batch import Columns
+from dyngraph.events import Interaction
+from dyngraph.graph import DynamicGraph
+from dyngraph.order import Moment
+from dyngraph.protocols import Cause, Queries, Source
+
+
+class SourceRig:
+    """Takes events as the engine does: the source observes first, then the edges are inserted."""
+
+    def __init__(self, source: Source, k: int = 10) -> None:
+        self.graph, self.source = DynamicGraph(2, k), source
+        source.grow(1, 1)
+
+    def step(self, events: Sequence[tuple[int, Interaction]]) -> None:
+        graph = self.graph
+        batch = graph.admit(Columns(events))
+        self.source.grow(*graph.sizes())
+        self.source.observe(graph, batch)
+        columns = (batch.ts, batch.seq, batch.types, batch.values)
+        graph.users.neighbours.insert(batch.users, batch.items, *columns)
+        graph.items.neighbours.insert(batch.items, batch.users, *columns)
+        graph.users.count(batch.users)
+        graph.items.count(batch.items)
+        graph.advance(Moment(int(ts), int(seq)) for ts, seq in zip(batch.ts, batch.seq, strict=True))
+
+    def queries(self, user: str, later_ms: int = 0) -> Queries:
+        rows = self.graph.user_ids.find([user])
+        at = self.graph.horizon.next()
+        return Queries(rows, torch.tensor([at.ts + later_ms]), torch.tensor([at.seq]), torch.zeros(1, self.graph.dim))
+
+    def features(self, user: str, later_ms: int = 0) -> dict[str, dict[str, float]]:
+        """Item → feature → value, for all items."""
+        items = torch.arange(1, len(self.graph.item_ids)).unsqueeze(0)
+        values = self.source.describe(self.graph, self.queries(user, later_ms), items)[0].tolist()
+        names = [feature.name for feature in self.source.features]
+        return {
+            self.graph.item_ids[row]: dict(zip(names, row_values, strict=True))
+            for row, row_values in enumerate(values, start=1)
+        }
+
+    def proposed(self, user: str) -> set[str]:
+        rows = self.source.propose(self.graph, self.queries(user))[0].tolist()
+        return {self.graph.item_ids[row] for row in rows if row}
+
+    def explain(self, user: str, item: str, feature: str) -> str | None:
+        queries = self.queries(user)
+        row = int(self.graph.item_ids.find([item])[0])
+        return self.source.explain(self.graph, queries, Cause(int(queries.users[0]), row, 0, feature))

@@ -1,0 +1,122 @@
+"""Item-to-item evidence agrees with counting in plain Python."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.dyngraph.small_logs import EVERY_KIND, cut, event, random_log
+from unit.models.source_rig import SourceRig
+
+from dyngraph.events import POSITIVE, EventType, Interaction
+from models.sources.transitions import TransitionSource
+
+DECAY = 0.8
+
+
+class Counting:
+    """The reference: every pair counted one event at a time."""
+
+    def __init__(self, window: int, k: int) -> None:
+        self.window, self.k = window, k
+        self.edges: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+        self.count, self.together, self.follows = Counter[str](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+
+    def recent(self, user: str) -> list[str]:
+        items = [item for item, positive in reversed(self.edges[user][-self.k :]) if positive]
+        return list(dict.fromkeys(items))[: self.window]
+
+    def take(self, log: Sequence[tuple[int, Interaction]]) -> None:
+        for _, one in log:
+            positive = one.event_type in POSITIVE
+            if positive:
+                self.count[one.item_id] += 1
+                for place, before in enumerate(self.recent(one.user_id)):
+                    if before != one.item_id:
+                        self.together[before, one.item_id] += 1
+                        self.together[one.item_id, before] += 1
+                        self.follows[before, one.item_id] += place == 0
+            self.edges[one.user_id].append((one.item_id, positive))
+
+    def evidence(self, user: str, item: str) -> tuple[float, float]:
+        recent = self.recent(user)
+        together = sum(
+            DECAY**place * self.together[other, item] / math.sqrt(self.count[other] * max(self.count[item], 1))
+            for place, other in enumerate(recent)
+        )
+        follows = self.follows[recent[0], item] / self.count[recent[0]] if recent else 0.0
+        return together, follows
+
+
+def compare(rig: SourceRig, reference: Counting, users: set[str]) -> None:
+    for user in users:
+        expected = {}
+        for item, features in rig.features(user).items():
+            together, follows = expected[item] = reference.evidence(user, item)
+            assert features["together"] == pytest.approx(together, rel=1e-5)
+            assert features["follows"] == pytest.approx(follows, rel=1e-5)
+            assert features["together_strength"] == pytest.approx(math.sqrt(together / (1 + together)), rel=1e-5)
+            assert features["follows_strength"] == pytest.approx(math.sqrt(follows / (1 + follows)), rel=1e-5)
+        assert rig.proposed(user) == {item for item, evidence in expected.items() if any(evidence)}
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from((1, 3)), st.sampled_from((2, 4, 10)))
+def test_one_event_at_a_time_counts_are_those_of_plain_python(seed: int, window: int, k: int) -> None:
+    log = random_log(50, users=3, items=7, seed=seed, kinds=EVERY_KIND)
+    rig, reference = SourceRig(TransitionSource(window=window, place_decay=DECAY), k), Counting(window, k)
+    for step in cut(log, 1):
+        rig.step(step)
+        reference.take(step)
+    compare(rig, reference, {one.user_id for _, one in log})
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from((1, 3)), st.sampled_from((2, 7, 40)))
+def test_the_cut_of_the_log_does_not_matter_where_nobody_repeats_an_item(seed: int, window: int, size: int) -> None:
+    rng = random.Random(seed)
+    pairs = [(f"user-{user}", f"item-{item}") for user in range(4) for item in range(10)]
+    rng.shuffle(pairs)
+    log = [event(seq, *pair) for seq, pair in enumerate(pairs)]
+    rig, reference = SourceRig(TransitionSource(window=window, place_decay=DECAY), k=12), Counting(window, 12)
+    for step in cut(log, size):
+        rig.step(step)
+    reference.take(log)
+    compare(rig, reference, {one.user_id for _, one in log})
+
+
+def test_an_item_never_goes_with_itself_however_often_it_repeats_in_a_batch() -> None:
+    rig = SourceRig(TransitionSource())
+    rig.step([event(seq, "ann", "tea") for seq in range(5)])
+    assert rig.proposed("ann") == set()
+
+
+def test_refusals_are_no_evidence() -> None:
+    rig = SourceRig(TransitionSource())
+    rig.step(
+        [event(0, "ann", "tea"), event(1, "ann", "rum", EventType.REMOVE), event(2, "ann", "rum", EventType.DISLIKE)]
+    )
+    assert rig.proposed("ann") == set()
+
+
+def test_only_the_most_frequent_partners_are_kept() -> None:
+    rig = SourceRig(TransitionSource(capacity=2))
+    log = [event(0, "u0", "tea"), event(1, "u0", "milk"), event(2, "u1", "tea"), event(3, "u1", "milk")]
+    log += [event(4, "u2", "tea"), event(5, "u2", "rum"), event(6, "u3", "tea"), event(7, "u3", "jam")]
+    for step in cut([*log, event(8, "ann", "tea")], 1):
+        rig.step(step)
+    assert rig.proposed("ann") == {"milk", "jam"}
+
+
+def test_the_reason_names_the_item_that_gave_most() -> None:
+    rig = SourceRig(TransitionSource())
+    log = [event(0, "u0", "tea"), event(1, "u0", "milk"), event(2, "u1", "tea"), event(3, "u1", "milk")]
+    for step in cut([*log, event(4, "ann", "rum"), event(5, "ann", "tea")], 2):
+        rig.step(step)
+    assert rig.explain("ann", "milk", "together") == "often goes with tea"
+    assert rig.explain("ann", "milk", "follows") == "often follows tea"
