@@ -7,11 +7,11 @@ diagnosis happens after a failure.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from dyngraph.event_id import derive_event_id, digest_of
 from dyngraph.events import EventType, Interaction
 from streams.messages import SCHEMA_VERSION, EventName, InteractionMessage, Message
 
@@ -189,22 +189,12 @@ def to_message(interaction: Interaction) -> InteractionMessage:
     )
 
 
-def derive_event_id(user_id: str, item_id: str, event_type: str, ts_ms: int) -> str:
-    """32 hex digits (BLAKE2b-128) that follow from what happened, so that a repeat is recognised."""
-    return _digest(user_id, item_id, event_type, str(ts_ms))
-
-
 def list_id(user_id: str, partition: int, offset: int, variant: str, request_id: str | None = None) -> str:
     """32 hex digits naming the list made for a user after an offset; the same at every repeat."""
     parts = (user_id, str(partition), str(offset), variant)
-    return _digest(*parts) if request_id is None else _digest(*parts, request_id)
+    return digest_of(*parts) if request_id is None else digest_of(*parts, request_id)
 
 
 def dead_letter_id(topic: str, partition: int, offset: int) -> str:
     """The place a record came from, the same at every repeat: `topic/partition/offset`."""
     return f"{topic}/{partition}/{offset}"
-
-
-def _digest(*parts: str) -> str:
-    encoded = (part.encode() for part in parts)
-    return hashlib.blake2b(b"".join(b"%d:%b" % (len(e), e) for e in encoded), digest_size=16).hexdigest()

@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from dyngraph.event_id import derive_event_id
 from dyngraph.events import EventType, Item
+from evaluation.readers.log import InteractionLog
 from streams.admin import admin, unreachable
 from streams.broker import BrokerError
 from streams.codec import encode
@@ -36,18 +38,6 @@ Progress = Callable[[int, int], None]
 
 class PublishError(BrokerError):
     """Raised when the broker did not take a record."""
-
-
-class LogToPublish(Protocol):
-    """What is read of `evaluation.readers.InteractionLog`."""
-
-    @property
-    def frame(self) -> Any:
-        """A polars DataFrame with user_id, item_id, event_type (int), ts (ms), value."""
-
-    @property
-    def items(self) -> Any:
-        """The catalogue: `Item`s, or a mapping to them."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +156,7 @@ def publish_one(broker: str, message: InteractionMessage, prefix: str = DEFAULT_
 
 
 def publish_log(
-    log: LogToPublish,
+    log: InteractionLog,
     broker: str,
     prefix: str = DEFAULT_PREFIX,
     *,
@@ -178,11 +168,11 @@ def publish_log(
 
     `progress(sent, total)` is called about every thousand events. Raises `BrokerUnreachable`, `PublishError`.
     """
-    frame = log.frame if limit is None else log.frame.head(limit)
+    log = log if limit is None else log.head(limit)
     with Publisher(broker, prefix, linger_ms=10) as publisher:
-        items = publish_items(catalogue(log.items), publisher)
+        items = publish_items(log.items, publisher)
         started = time.perf_counter()
-        events = _publish_events(frame, publisher, rate, progress)
+        events = _publish_events(log, publisher, rate, progress)
         return PublishReport(events, items, time.perf_counter() - started)
 
 
@@ -193,11 +183,6 @@ def publish_items(items: Sequence[Item], publisher: Publisher) -> int:
     for future in futures:
         publisher.wait(future)
     return len(items)
-
-
-def catalogue(items: Any) -> Sequence[Item]:
-    """The items of a log as a sequence."""
-    return list(items.values()) if isinstance(items, dict) else list(items or ())
 
 
 def item_message(item: Item) -> ItemMessage:
@@ -212,14 +197,19 @@ def item_message(item: Item) -> ItemMessage:
     )
 
 
-def encoded_events(frame: Any) -> Iterator[tuple[bytes, bytes]]:
-    """(key, value) of each row of a log's frame, in order."""
+def encoded_events(log: InteractionLog) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of each row of a log, in order.
+
+    An id is sent only where a worker could not derive it: for rows that repeat another one.
+    """
     labels = {int(kind): kind.label for kind in EventType}
     # The frame is checked where it is read, so rows are encoded as they are: building a Struct first takes
     # twice as long.
     to_json = msgspec.json.Encoder().encode
     columns = ("user_id", "item_id", "event_type", "ts", "value")
-    for user, item, kind, ts, value in frame.select(columns).iter_rows():
+    for (user, item, kind, ts, value), repeat in zip(
+        log.frame.select(columns).iter_rows(), log.repeats, strict=True
+    ):
         body = {
             "schema_version": 1,
             "user_id": user,
@@ -229,16 +219,20 @@ def encoded_events(frame: Any) -> Iterator[tuple[bytes, bytes]]:
         }
         if value is not None:
             body["value"] = value
+        if repeat:
+            body["event_id"] = derive_event_id(user, item, labels[kind], ts, repeat)
         yield user.encode(), to_json(body)
 
 
-def _publish_events(frame: Any, publisher: Publisher, rate: float | None, progress: Progress | None) -> int:
-    total, sent = frame.height, 0
+def _publish_events(
+    log: InteractionLog, publisher: Publisher, rate: float | None, progress: Progress | None
+) -> int:
+    total, sent = log.frame.height, 0
     chunk = _CHUNK if rate is None else max(1, min(_CHUNK, int(rate / 50)))
     waiting: deque[list[Any]] = deque()
     futures: list[Any] = []
     started = time.perf_counter()
-    for key, value in encoded_events(frame):
+    for key, value in encoded_events(log):
         futures.append(publisher.send("interactions", key, value))
         sent += 1
         if sent % chunk == 0:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from dyngraph.event_id import derive_event_id
 from dyngraph.events import EventType, Interaction, Item
 
 SCHEMA = {
@@ -20,6 +20,8 @@ SCHEMA = {
     "ts": pl.Int64,
     "value": pl.Float64,
 }
+
+_KEY = ("user_id", "item_id", "event_type", "ts")
 
 
 @dataclass(frozen=True)
@@ -92,19 +94,15 @@ class InteractionLog:
         published events carry the same id. A repeated row is an event of its own and gets its occurrence
         number appended, or a dedupe window would swallow it.
         """
-        key = ["user_id", "item_id", "event_type", "ts"]
-        keys = self.frame.select(key)
-        repeated = keys.n_unique() < len(self)
-        repeats = keys.select(pl.int_range(pl.len()).over(key) if repeated else pl.repeat(0, pl.len()))
-        labels = {int(event_type): event_type.label.encode() for event_type in EventType}
-        ids = []
-        for (user, item, event_type, ts), repeat in zip(
-            zip(*(keys[name].to_list() for name in key), strict=True),
-            repeats.to_series().to_list(),
-            strict=True,
-        ):
-            parts = (user.encode(), item.encode(), labels[event_type], b"%d" % ts)
-            plain = b"".join(b"%d:%b" % (len(part), part) for part in parts)
-            digest = blake2b(plain, digest_size=16).hexdigest()
-            ids.append(f"{digest}-{repeat}" if repeat else digest)
-        return ids
+        labels = {int(event_type): event_type.label for event_type in EventType}
+        return [
+            derive_event_id(user, item, labels[event_type], ts, repeat)
+            for (user, item, event_type, ts), repeat in zip(
+                self.frame.select(_KEY).iter_rows(), self.repeats, strict=True
+            )
+        ]
+
+    @functools.cached_property
+    def repeats(self) -> list[int]:
+        """How many rows before each one say the very same (user, item, type, ts)."""
+        return self.frame.select(pl.int_range(pl.len()).over(_KEY)).to_series().to_list()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,9 @@ def demo(
     broker_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port of the embedded broker; 0 takes any free one.")
     ] = 0,
+    picture: Annotated[
+        Path | None, typer.Option(help="Save what the terminal showed as an SVG file.", dir_okay=False)
+    ] = None,
     json: Json = None,
 ) -> None:
     """Run it."""
@@ -48,7 +52,7 @@ def demo(
     from streams.supervisor import Installation
 
     begun = time.monotonic()
-    console = Console(highlight=False)
+    console = Console(highlight=False, record=picture is not None, width=88 if picture else None)
     log = read_log(bundled_path())
     count = _count(events, len(log))
     with tempfile.TemporaryDirectory(prefix="evergraph-demo-") as folder:
@@ -90,6 +94,8 @@ def demo(
             interaction={"item_id": event.item_id, "event_type": event.event_type.label, "ts_ms": event.ts},
         )
     _how_to_go_on(console, time.monotonic() - begun)
+    if picture is not None:
+        console.save_svg(str(picture), title="evergraph demo")
     if json is not None:
         write_json(json, figures)
 

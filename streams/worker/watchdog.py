@@ -40,19 +40,19 @@ class Watchdog(threading.Thread):
         self._limit_s = limit_s
         self._look = look
         self._describe = describe
-        self._stop = threading.Event()
+        self._ended = threading.Event()
 
     def run(self) -> None:
         """Look several times per limit."""
         judge = Judge(self._limit_s, time.monotonic(), self._look())
-        while not self._stop.wait(self._limit_s / 20):
+        while not self._ended.wait(self._limit_s / 20):
             complaint = judge.complaint(time.monotonic(), self._look())
             if complaint:
                 self._end(complaint)
 
     def stop(self) -> None:
         """Stop watching."""
-        self._stop.set()
+        self._ended.set()
 
     def _end(self, complaint: str) -> None:
         log.critical("stalled: %s; state: %s; the stacks of all threads follow", complaint, self._describe())

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -24,6 +23,7 @@ from streams.admin import (
     topic_ids,
 )
 from streams.codec import decode, decode_interaction, encode
+from evaluation.readers.log import InteractionLog
 from streams.consumer import (
     NoSuchTopic,
     Record,
@@ -44,7 +44,7 @@ ROOT = Path(__file__).parents[3]
 EVENTS = 3_000
 
 
-def a_log(events: int = EVENTS) -> Any:
+def a_log(events: int = EVENTS) -> InteractionLog:
     """A made log: 97 users, 31 items, values here and there."""
     frame = pl.DataFrame(
         {
@@ -55,7 +55,7 @@ def a_log(events: int = EVENTS) -> Any:
             "value": [None if i % 2 else i / 4 for i in range(events)],
         }
     )
-    return SimpleNamespace(frame=frame, items=[Item(item_id=f"item-{i}", title=f"Thing {i}") for i in range(31)])
+    return InteractionLog("made", frame, [Item(item_id=f"item-{i}", title=f"Thing {i}") for i in range(31)])
 
 
 def events_of(records: list[Record]) -> list[InteractionMessage]:
@@ -261,3 +261,13 @@ def test_the_commands_publish_and_consume(broker: str, prefix: str, tmp_path: Pa
     found = json.loads(figures.read_text())
     assert (found["count"], [record["offset"] for record in found["records"]]) == (4, [0, 1, 2, 3])
     assert "u2" in evergraph("consume", "--topic", "interactions", "--no-follow")
+
+
+def test_equal_rows_of_a_file_carry_ids_of_their_own(broker: str, prefix: str) -> None:
+    create_topics(broker, prefix, 1)
+    log = a_log(3)
+    twice = InteractionLog("twice", pl.concat([log.frame, log.frame]))
+    publish_log(twice, broker, prefix)
+    events = [to_interaction(event) for event in events_of(read_to_end(broker, f"{prefix}interactions"))]
+    assert [event.event_id for event in events] == twice.event_ids
+    assert len({event.event_id for event in events}) == 6

@@ -53,7 +53,7 @@ class _Load(threading.Thread):
     def __init__(self, broker: str, prefix: str, rate: float) -> None:
         super().__init__(daemon=True)
         self._broker, self._prefix, self._rate = broker, prefix, rate
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.sent = 0
 
     def run(self) -> None:
@@ -61,14 +61,14 @@ class _Load(threading.Thread):
             for message in _events(20_000):
                 client.send(f"{self._prefix}interactions", msgspec.json.encode(message), key=keyed(message))
                 self.sent += 1
-                if self._stop.is_set() and self.sent % BATCH == 0:
+                if self._ended.is_set() and self.sent % BATCH == 0:
                     break
-                self._stop.wait(1 / self._rate)
+                self._ended.wait(1 / self._rate)
             client.flush()
 
     def finish(self) -> int:
         """Stop; how many were sent."""
-        self._stop.set()
+        self._ended.set()
         self.join(60)
         return self.sent
 

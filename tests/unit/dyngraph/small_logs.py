@@ -17,7 +17,7 @@ DAY_MS = 86_400_000
 
 Event = tuple[int, Interaction]
 
-SMALL = SystemConfig(tgn=TGNConfig(dim=8, time_dim=4, negatives=8, neighbours=4))
+SMALL = SystemConfig(tgn=TGNConfig(dim=8, time_dim=4, neighbours=4))
 
 EVERY_KIND = tuple(kind for kind in EventType if kind is not EventType.IMPRESSION)
 
