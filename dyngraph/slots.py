@@ -91,6 +91,8 @@ class SlotTable:
         return torch.where(found, slot, -1)
 
     def _make_room(self, rows: Tensor, place: Tensor) -> None:
+        if self._width == self.capacity:
+            return
         free = (self._keys.view[rows] == 0).sum(1)
         while self._width < self.capacity and bool((place >= free).any()):
             wider = min(2 * self._width, self.capacity)

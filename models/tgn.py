@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
+from dyngraph.groups import distinct_pairs
 from dyngraph.growable import Growable
 from dyngraph.nodes import NodeStore, RawMessages
 from dyngraph.protocols import EncoderPlan
@@ -170,13 +171,15 @@ class TGN(nn.Module):
 
     def _examples(self, graph: DynamicGraph, batch: EventBatch, items: Tensor) -> Examples:
         telling = batch.positive | batch.negative
-        keys, query = torch.unique(torch.stack((batch.users, batch.ts))[:, telling], dim=1, return_inverse=True)
+        baskets = distinct_pairs(batch.users[telling], batch.ts[telling])
         first = int(batch.seq.min())
-        user_inputs = self._capture(self.user, graph.users, graph, keys[0], keys[1], torch.full_like(keys[0], first))
+        user_inputs = self._capture(
+            self.user, graph.users, graph, baskets.left, baskets.right, torch.full_like(baskets.left, first)
+        )
         now, before = torch.full_like(items, int(batch.ts.max())), torch.full_like(items, first)
         item_inputs = self._capture(self.item, graph.items, graph, items, now, before)
         place = torch.searchsorted(items, batch.items[telling])
-        return Examples(user_inputs, item_inputs, query, place, batch.positive[telling])
+        return Examples(user_inputs, item_inputs, baskets.place, place, batch.positive[telling])
 
     def _learn(self, graph: DynamicGraph, batch: EventBatch, examples: Examples, seed: int) -> TGNUpdate:
         """Add drawn items to the examples' own and compute the update."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from dyngraph.batch import EventBatch
 from dyngraph.decay import DecayClock
 from dyngraph.graph import DynamicGraph
+from dyngraph.groups import distinct_pairs
 from dyngraph.protocols import Cause, Feature, Queries, Signal
 from dyngraph.slots import SlotTable
 from dyngraph.state import State, gather, scatter
@@ -94,18 +95,18 @@ class HistorySource:
         self._slots.column("decayed").mul_(factor := self._clock.due(batch.ts))
         self._slots.column("refused").mul_(factor)
         users, items, positive = batch.users[relevant], batch.items[relevant], batch.positive[relevant]
-        pairs, pair = torch.unique(torch.stack((users, items)), dim=1, return_inverse=True)
+        pairs = distinct_pairs(users, items)
         order = torch.arange(users.shape[0])
-        last = torch.zeros(pairs.shape[1], dtype=torch.int64).scatter_reduce_(0, pair, order, "amax")
+        last = torch.zeros_like(pairs.left).scatter_reduce_(0, pairs.place, order, "amax")
         seq = batch.seq[relevant][last].to(torch.float64) + 1
-        slot = self._slots.slots(pairs[0], pairs[1], priority=seq)
+        slot = self._slots.slots(pairs.left, pairs.right, priority=seq)
         kept = slot >= 0
-        at = (pairs[0][kept], slot[kept])
+        at = (pairs.left[kept], slot[kept])
         sign = positive.to(torch.float64) * 2 - 1
         weight = self._clock.weight(batch.ts[relevant])
 
         def total(values: Tensor) -> Tensor:
-            return torch.zeros(pairs.shape[1], dtype=torch.float64).index_add_(0, pair, values)[kept]
+            return torch.zeros(pairs.left.shape[0], dtype=torch.float64).index_add_(0, pairs.place, values)[kept]
 
         events, decayed = self._slots.column("events"), self._slots.column("decayed")
         events[at] = (events[at] + total(sign)).clamp(min=0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dyngraph.batch import POSITIVE_TYPES, EventBatch
 from dyngraph.graph import DynamicGraph
-from dyngraph.groups import occurrences
+from dyngraph.groups import distinct_pairs, occurrences
 from dyngraph.growable import Growable
 from dyngraph.protocols import Cause, Feature, Queries, Signal
 from dyngraph.slots import SlotTable
@@ -135,15 +135,13 @@ class TransitionSource:
         before, after, direct = self._pairs_of(graph, batch, users, items)
         if not before.numel():
             return
-        both = torch.stack((torch.cat((before, after)), torch.cat((after, before))))
-        pairs, pair = torch.unique(both, dim=1, return_inverse=True)
-        together = torch.zeros(pairs.shape[1], dtype=torch.float64).index_add_(
-            0, pair, torch.ones(pair.shape[0], dtype=torch.float64)
-        )
-        follows = torch.zeros_like(together).index_add_(0, pair[: before.shape[0]], direct.to(torch.float64))
-        slot = self._pairs.slots(pairs[0], pairs[1], priority=together)
+        pairs = distinct_pairs(torch.cat((before, after)), torch.cat((after, before)))
+        together = torch.bincount(pairs.place, minlength=pairs.left.shape[0]).to(torch.float64)
+        forward = pairs.place[: before.shape[0]]
+        follows = torch.zeros_like(together).index_add_(0, forward, direct.to(torch.float64))
+        slot = self._pairs.slots(pairs.left, pairs.right, priority=together)
         kept = slot >= 0
-        at = (pairs[0][kept], slot[kept])
+        at = (pairs.left[kept], slot[kept])
         self._pairs.column("together")[at] += together[kept]
         self._pairs.column("follows")[at] += follows[kept]
 

@@ -31,6 +31,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # read once, when the consumer starts
         return consumer
 
+    def group_error(self) -> BaseException | None:
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        task = getattr(coordinator, "_coordination_task", None)
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None
+
     async def group_offset(self, tp: TP) -> int | None:
         return await self.call_thread(self._ensure_consumer().committed, driver.ensure_aiokafka_TP(tp))
 
@@ -53,6 +58,15 @@ class WorkerApp(faust.App):
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
+
+    def group_error(self) -> BaseException | None:
+        """Why this worker can no longer be in its group, None while it can.
+
+        The client gives up for good on errors it calls fatal (a session timeout that the broker does not allow,
+        a group that may not be used); Faust does not notice and would wait for partitions for ever.
+        """
+        error: BaseException | None = self.consumer._thread.group_error()
+        return error
 
     async def start_at(self, tp: TP, offset: int) -> int | None:
         """Make `offset` the group's committed one; the one it replaces (None: there was none).

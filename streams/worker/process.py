@@ -234,6 +234,9 @@ class GraphWorker:
             self._beats += 1
             if self.app.crashed:
                 self.fail(self.app.crash_reason or RuntimeError("Faust crashed"))
+            group_error = self.app.group_error()
+            if group_error is not None:
+                self.fail(group_error)
             if self._supervised and os.getppid() != self._parent:
                 log.warning("the supervisor has gone: stopping")
                 self._ending.set()

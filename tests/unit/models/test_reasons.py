@@ -112,3 +112,14 @@ def test_reasons_name_titles_where_the_catalogue_has_them() -> None:
     engine.graph.catalogue.put([Item("tea", title="Green tea")])
     milk = next(item for item in top(engine, "ann") if item.item_id == "milk")
     assert any("Green tea" in reason for reason in milk.reasons), milk.reasons
+
+
+def test_without_the_stronger_of_two_causes_the_score_of_the_best_item_falls_too() -> None:
+    log = [event(2 * n + place, f"p{n}", item) for n in range(3) for place, item in enumerate(("tea", "milk"))]
+    log += [event(6 + 2 * n + place, f"q{n}", item) for n in range(2) for place, item in enumerate(("rum", "milk"))]
+    log += [event(10 + place, "ann", item) for place, item in enumerate(("rum", "tea", "soap"))]
+    engine = fed(log, 2, config=only("transitions"))
+    (milk,) = [item for item in top(engine, "ann") if item.item_id == "milk"]
+    assert milk.reasons == ["often goes with tea"]
+    without_pair(engine, "tea", "milk", "together")
+    assert scores(engine, "ann")["milk"] < milk.score
