@@ -12,7 +12,7 @@ import msgspec
 import torch
 
 from dyngraph.events import Interaction
-from dyngraph.state import State
+from dyngraph.state import State, packed, unpacked
 
 NEVER = -(2**62)
 """Watermark before the first event."""
@@ -114,15 +114,10 @@ class Admission:
 
     def state(self) -> State:
         """Watermark, counters and the window, oldest id first."""
-        blob = "\0".join(self._ids).encode()
-        counters = [self._newest, self.duplicates, self.late, self.rejected]
-        return {
-            "counters": torch.tensor(counters),
-            "ids": torch.frombuffer(bytearray(blob), dtype=torch.uint8) if blob else torch.zeros(0, dtype=torch.uint8),
-        }
+        counters = torch.tensor([self._newest, self.duplicates, self.late, self.rejected])
+        return {"counters": counters} | packed(list(self._ids))
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
         self._newest, self.duplicates, self.late, self.rejected = state["counters"].tolist()
-        blob = state["ids"].numpy().tobytes().decode()
-        self._ids = OrderedDict.fromkeys(blob.split("\0")) if blob else OrderedDict()
+        self._ids = OrderedDict.fromkeys(unpacked(state))

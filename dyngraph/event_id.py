@@ -6,7 +6,7 @@ import hashlib
 
 
 def digest_of(*parts: str) -> str:
-    """32 hex digits (BLAKE2b-128) of a sequence of texts; lengths are part of it, so no two sequences collide by joining.
+    """32 hex digits (BLAKE2b-128) of a sequence of texts; lengths are part of it, so joining cannot collide.
 
     >>> digest_of("ab", "c") == digest_of("a", "bc")
     False

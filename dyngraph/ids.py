@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dyngraph.state import State
+from dyngraph.state import State, packed, unpacked
 
 
 class IdTable:
@@ -63,15 +62,10 @@ class IdTable:
         self._rows[name] = row
 
     def state(self) -> State:
-        """UTF-8 bytes of all ids and their end positions."""
-        encoded = [name.encode() for name in self._ids]
-        ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-        blob = np.frombuffer(b"".join(encoded), dtype=np.uint8).copy()
-        return {"bytes": torch.from_numpy(blob), "ends": torch.from_numpy(ends)}
+        """All ids, in row order."""
+        return packed(self._ids)
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
-        blob, ends = state["bytes"].numpy().tobytes(), state["ends"].tolist()
-        starts = [0, *ends[:-1]]
-        self._ids = [blob[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+        self._ids = unpacked(state)
         self._rows = {name: row for row, name in enumerate(self._ids) if row}

@@ -6,9 +6,11 @@ Every part of the graph that can change a list has ``state()`` and ``load_state(
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -37,6 +39,20 @@ def scatter(parts: Mapping[str, Stateful], state: State) -> None:
     for name, part in parts.items():
         prefix = f"{name}."
         part.load_state({key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)})
+
+
+def packed(texts: Sequence[str]) -> State:
+    """Texts as tensors: their UTF-8 bytes, and where each ends. Any character may occur in them."""
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    blob = np.frombuffer(b"".join(encoded), dtype=np.uint8).copy()
+    return {"bytes": torch.from_numpy(blob), "ends": torch.from_numpy(ends)}
+
+
+def unpacked(state: State) -> list[str]:
+    """Inverse of :func:`packed`."""
+    blob, ends = state["bytes"].numpy().tobytes(), state["ends"].tolist()
+    return [blob[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
 
 
 def digest(state: State) -> str:

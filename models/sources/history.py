@@ -66,7 +66,9 @@ class HistorySource:
         decayed = self._at("decayed", queries, slot) * now
         place = self._places(queries.users).gather(1, slot)
         refused = (self._at("refused", queries, slot) * now).clamp(max=1)
-        columns = (torch.log1p(decayed), 1 / (1 + place), torch.ones_like(decayed), refused)
+        # An item that was only ever refused, or whose every event was taken back, is no item the user had.
+        had = (self._at("events", queries, slot) > 0).to(torch.float64)
+        columns = (torch.log1p(decayed), had / (1 + place), had, refused)
         return (torch.stack(columns, dim=2) * found.unsqueeze(2)).to(torch.float32)
 
     def _find(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:

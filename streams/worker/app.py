@@ -34,7 +34,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def group_error(self) -> BaseException | None:
         coordinator = getattr(self._consumer, "_coordinator", None)
         task = getattr(coordinator, "_coordination_task", None)
-        return task.exception() if task is not None and task.done() and not task.cancelled() else None
+        if task is not None and task.done() and not task.cancelled():
+            error: BaseException | None = task.exception()
+            return error
+        # Kept for whoever polls next; Faust polls only what it was assigned.
+        return getattr(coordinator, "_pending_exception", None)
 
     async def group_offset(self, tp: TP) -> int | None:
         return await self.call_thread(self._ensure_consumer().committed, driver.ensure_aiokafka_TP(tp))

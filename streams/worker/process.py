@@ -60,7 +60,7 @@ class GraphWorker:
         self._ends: dict[int, int] = {}
         self._beats = 0
         self._parent = os.getppid()
-        self._assigned_once = False
+        self._joining = self._assigned_once = False
         self.counters = Counters()
         self.app = build_app(settings, broker)
         config = shard_config(settings)
@@ -96,15 +96,20 @@ class GraphWorker:
             await self.log_ends.start()
             await self.tables.load()
             self._attach()
-            await self.app.start()
-            self._spawn(self._heartbeat())
-            self._spawn(self.tables.follow())
-            self._spawn(self._publish_metrics())
             self._watchdog.start()
+            self._spawn(self._heartbeat())
+            # It returns with the first assignment only: somebody must be able to end the worker before.
+            self._spawn(self._start_app())
             await self._ending.wait()
         finally:
             await self._stop()
         return self._exit
+
+    async def _start_app(self) -> None:
+        self._joining = True
+        await self.app.start()
+        self._spawn(self.tables.follow())
+        self._spawn(self._publish_metrics())
 
     def fail(self, error: BaseException) -> None:
         """End the worker because of `error`."""
@@ -121,7 +126,7 @@ class GraphWorker:
             await lane.stop()
         for task in [*self._tasks, *(task for tasks in self._lane_tasks.values() for task in tasks)]:
             task.cancel()
-        if self.app.started:
+        if self._joining:
             await self.app.stop()
         for hosted in self.host:
             await self.host.close(hosted.partition)

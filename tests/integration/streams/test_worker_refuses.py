@@ -95,3 +95,17 @@ def test_offsets_that_left_retention_end_it_with_an_instruction(
         assert graph.spawn().wait() == 3
         assert "begins at offset 15 and the state needs 10" in graph.tail()
         assert "evergraph replay" in graph.tail()
+
+
+def test_it_stops_at_once_when_asked_while_it_still_joins_its_group(
+    embedded_broker: EmbeddedBroker, prefix: str, tmp_path: Path
+) -> None:
+    create_topics(embedded_broker.address, prefix)
+    # The embedded broker answers a join after half the session timeout: for this minute the worker only waits.
+    process = WorkerProcess(embedded_broker.address, prefix, tmp_path, session_timeout_ms=80_000)
+    try:
+        process.spawn()
+        process.until(lambda: "user records read" in process.tail(), "joining")
+        assert process.end(timeout_s=20) == 0
+    finally:
+        process.close()

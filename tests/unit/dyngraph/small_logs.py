@@ -49,7 +49,7 @@ def random_log(
     rng = random.Random(seed)
     log, ts = [], START_MS
     for seq in range(events):
-        ts += rng.choice((0, step_ms, 3 * step_ms))
+        ts += rng.choice((0, step_ms // 2, step_ms))
         value = rng.choice((None, 1.0, 4.5, -2.0))
         user, item = f"user-{rng.randrange(users)}", f"item-{rng.randrange(items)}"
         log.append(event(seq, user, item, rng.choice(kinds), ts=ts, value=value))

@@ -115,11 +115,16 @@ def test_reasons_name_titles_where_the_catalogue_has_them() -> None:
 
 
 def test_without_the_stronger_of_two_causes_the_score_of_the_best_item_falls_too() -> None:
-    log = [event(2 * n + place, f"p{n}", item) for n in range(3) for place, item in enumerate(("tea", "milk"))]
-    log += [event(6 + 2 * n + place, f"q{n}", item) for n in range(2) for place, item in enumerate(("rum", "milk"))]
-    log += [event(10 + place, "ann", item) for place, item in enumerate(("rum", "tea", "soap"))]
+    pairs = [(f"p{n}", "tea") for n in range(10)] + [(f"q{n}", "rum") for n in range(10)]
+    log = [
+        event(2 * n + place, user, item)
+        for n, (user, first) in enumerate(pairs)
+        for place, item in ((0, first), (1, "milk"))
+    ]
+    log += [event(40 + n, f"s{n}", "soap") for n in range(20)]
+    log += [event(60 + place, "ann", item) for place, item in enumerate(("rum", "tea", "soap"))]
     engine = fed(log, 2, config=only("transitions"))
-    (milk,) = [item for item in top(engine, "ann") if item.item_id == "milk"]
-    assert milk.reasons == ["often goes with tea"]
+    milk = top(engine, "ann")[0]
+    assert (milk.item_id, milk.reasons) == ("milk", ["often goes with tea"])
     without_pair(engine, "tea", "milk", "together")
     assert scores(engine, "ann")["milk"] < milk.score
