@@ -154,6 +154,7 @@ class _Run:
             step = self.events[start : start + self.batch]
             if any(one[1].ts > two[1].ts for one, two in itertools.pairwise(step)):
                 raise ValueError(f"events {start} to {start + len(step) - 1} are not in time order; sort the log")
+            watch.start_step()
             result = engine.step(step, learn=self.learn)
             self.ranks += _ranks(result)
             for _, event in step:
@@ -181,8 +182,14 @@ class _Watch:
         engine.ranker = ranker
 
     def ranking(self, event: Interaction) -> dict[str, float]:
-        """Candidates and scores of the newest ranking for the event's user and moment."""
-        return self._rankings[event.user_id, event.ts]
+        """Candidates and scores that the event's user and moment met in the newest step."""
+        # Users whom no step has brought yet may be ranked as the one unknown user, whose id is empty.
+        known = self._rankings.get((event.user_id, event.ts))
+        return self._rankings["", event.ts] if known is None else known
+
+    def start_step(self) -> None:
+        """Forget the rankings of earlier steps."""
+        self._rankings.clear()
 
     def grow(self, users: int, items: int) -> None:
         """No rows."""

@@ -29,6 +29,7 @@ class PopularitySource:
         self._clocks = {"short": DecayClock(short_ms), "long": DecayClock(long_ms)}
         self._sums = {name: Growable((), torch.float64) for name in self._clocks}
         self._count = Growable((), torch.float64)
+        self.grow(1, 1)
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""

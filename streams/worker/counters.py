@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 
 
 class Rate:
@@ -47,12 +48,13 @@ class Counters:
         self.duplicates = 0
         self.late = 0
         self.requests = 0
+        self.step_ms: deque[float] = deque(maxlen=2_000)
+        """Milliseconds a step took in the shard's thread, newest last."""
         self.list_ms: deque[float] = deque(maxlen=2_000)
         """Milliseconds from the broker's timestamp of a user's first unlisted event to the list, newest last."""
 
     def describe(self) -> dict[str, object]:
         """JSON-able figures; rates are per second over the last ten seconds."""
-        waits = sorted(self.list_ms)
         return {
             "uptime_s": round(time.time() - self.started, 1),
             "events": self.events.total,
@@ -64,8 +66,14 @@ class Counters:
             "duplicates": self.duplicates,
             "late": self.late,
             "requests": self.requests,
-            "event_to_list_ms": {
-                name: round(waits[int(share * (len(waits) - 1))], 1) if waits else None
-                for name, share in (("p50", 0.5), ("p99", 0.99))
-            },
+            "step_ms": _percentiles(self.step_ms),
+            "event_to_list_ms": _percentiles(self.list_ms),
         }
+
+
+def _percentiles(values: Iterable[float]) -> dict[str, float | None]:
+    ordered = sorted(values)
+    if not ordered:
+        return {"p50": None, "p99": None}
+    last = len(ordered) - 1
+    return {name: round(ordered[int(share * last)], 1) for name, share in (("p50", 0.5), ("p99", 0.99))}

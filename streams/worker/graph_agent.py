@@ -199,6 +199,7 @@ class Lane:
 
     def _count(self, outcome: Outcome, events: int) -> None:
         self._counters.steps += 1
+        self._counters.step_ms.append(outcome.ms)
         self._counters.events.add(events)
         self._counters.duplicates += outcome.result.duplicates
         self._counters.late += outcome.result.late

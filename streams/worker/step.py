@@ -6,6 +6,7 @@ the wait for the interpreter lock.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,6 +47,8 @@ class Outcome:
     moved: list[Moved] = field(default_factory=list)
     received: dict[str, int] = field(default_factory=dict)
     """Touched users, with the broker time (ms) of their first event in this step."""
+    ms: float = 0.0
+    """How long it took in the shard's thread."""
 
 
 def take_step(partitions: int, events: Sequence[EventT], shard: Shard) -> Outcome:
@@ -53,6 +56,7 @@ def take_step(partitions: int, events: Sequence[EventT], shard: Shard) -> Outcom
 
     A record that is refused or moved still consumes its offset: the shard is handed a `LogRecord` without interaction.
     """
+    begun = time.perf_counter()
     refused: list[Refused] = []
     moved: list[Moved] = []
     records: list[LogRecord] = []
@@ -82,7 +86,8 @@ def take_step(partitions: int, events: Sequence[EventT], shard: Shard) -> Outcom
         by_offset = {event.message.offset: event for event in events}
         refused += [Refused(by_offset[offset], code, text) for offset, code, text in result.rejected]
     touched = result.step.users if result.step is not None else []
-    return Outcome(result, refused, moved, {user: arrived[user] for user in touched if user in arrived})
+    received = {user: arrived[user] for user in touched if user in arrived}
+    return Outcome(result, refused, moved, received, (time.perf_counter() - begun) * 1000)
 
 
 def step_of(partitions: int, events: Sequence[EventT]) -> partial[Outcome]:

@@ -47,6 +47,13 @@ def test_no_ranking_sees_future_or_label_where_seen_items_are_masked() -> None:
     check_no_label(masking, EVERYTHING)
 
 
+def test_new_items_crowd_no_known_one_out_of_a_large_catalogue() -> None:
+    # With more items than a source proposes, an item nobody has met may take the place of a candidate.
+    log = random_log(240, users=12, items=150, seed=3)
+    check_no_future(sound, log, batch=40)
+    check_no_label(sound, log, batch=40)
+
+
 # -- engines that break the rule ------------------------------------------------------------------------------------
 
 
