@@ -18,7 +18,7 @@ NEGATIVE_TYPES = torch.tensor([value in NEGATIVE for value in range(max(EventTyp
 
 @dataclass(frozen=True)
 class EventBatch:
-    """Columns ``[B]``, sorted by ``(ts, seq)``; users and items are rows of their tables."""
+    """Columns ``[B]``, sorted by ``(ts, seq)``; users and items are rows of their tables (0: not there yet)."""
 
     users: Tensor
     items: Tensor
@@ -30,8 +30,6 @@ class EventBatch:
     """int64 ms."""
     seq: Tensor
     """int64 place in the shard's log."""
-    new_items: Tensor
-    """bool, true where no batch before this one had the item."""
 
     def __len__(self) -> int:
         return int(self.users.shape[0])

@@ -115,15 +115,17 @@ class Engine:
         columns = Columns([event for event in events if event[1].event_type is not EventType.IMPRESSION])
         if not len(columns):
             return StepResult(events=0, horizon=self.graph.horizon)
+        # Ranked while newcomers have no row yet: an item that this batch brings cannot be a candidate for it.
+        met = self.graph.find(columns)
+        ranking, query = self._rank_batch(met)
+        ranks, repeats = self._target_ranks(met, ranking, query)
+        update = self._plan_ranker(met, ranking, query) if learn else None
         sizes = self.graph.sizes()
         try:
             batch = self.graph.admit(columns)
             self._grow()
-            ranking, query = self._rank_batch(batch)
-            ranks, repeats = self._target_ranks(batch, ranking, query)
             seed = self.seed * 1_000_003 + int(batch.seq.min())
             plan = self.encoder.plan(self.graph, batch, learn=learn, seed=seed)
-            update = self._plan_ranker(batch, ranking, query) if learn else None
         except BaseException:
             self._truncate(sizes)
             raise
@@ -170,17 +172,17 @@ class Engine:
         self, batch: EventBatch, ranking: _Ranking, query: Tensor
     ) -> tuple[dict[str, NDArray[np.float64]], Tensor]:
         seen = self.history.seen(batch.users)
-        repeats = (seen == batch.items.unsqueeze(1)).any(1)
+        known = batch.items > 0
+        repeats = (seen == batch.items.unsqueeze(1)).any(1) & known
         masked = seen if self.mask_seen else None
-        countable = ~batch.new_items & ~repeats if self.mask_seen else ~batch.new_items
-        items_before = self.graph.sizes()[1] - 1 - int(torch.unique(batch.items[batch.new_items]).numel())
-        rankable = torch.full((len(batch),), items_before)
+        countable = known & ~repeats if self.mask_seen else known
+        rankable = torch.full((len(batch),), self.graph.sizes()[1] - 1)
         if masked is not None:
             rankable = rankable - (masked > 0).sum(1)
         place = locate(ranking.items, query, batch.items)
         ranks = {"evergraph": candidate_ranks(ranking.scores, query, place, rankable)}
         for baseline in self.baselines:
-            ranks[baseline.name] = full_ranks(baseline.scores()[: items_before + 1], batch.items * countable, masked)
+            ranks[baseline.name] = full_ranks(baseline.scores(), batch.items * countable, masked)
         out = {}
         for name, rank in ranks.items():
             rank = torch.where(countable, rank, torch.inf)

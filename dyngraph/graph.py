@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from torch import Tensor
 
 from dyngraph.batch import Columns, EventBatch
 from dyngraph.catalogue import Catalogue
@@ -25,13 +26,16 @@ class DynamicGraph:
         self.horizon = BEGINNING
         self.events = 0
 
+    def find(self, columns: Columns) -> EventBatch:
+        """The batch as the graph knows it now: newcomers have row 0."""
+        return _batch(columns, self.user_ids.find(columns.users), self.item_ids.find(columns.items))
+
     def admit(self, columns: Columns) -> EventBatch:
         """Give rows to the batch's ids, growing where needed."""
-        known_items = len(self.item_ids)
         users, items = self.user_ids.add(columns.users), self.item_ids.add(columns.items)
         self.users.grow(len(self.user_ids))
         self.items.grow(len(self.item_ids))
-        return EventBatch(users, items, columns.types, columns.values, columns.ts, columns.seq, items >= known_items)
+        return _batch(columns, users, items)
 
     def sizes(self) -> tuple[int, int]:
         """Rows of users and of items, null rows included."""
@@ -66,3 +70,7 @@ class DynamicGraph:
             "users": self.users,
             "items": self.items,
         }
+
+
+def _batch(columns: Columns, users: Tensor, items: Tensor) -> EventBatch:
+    return EventBatch(users, items, columns.types, columns.values, columns.ts, columns.seq)

@@ -91,13 +91,11 @@ class Journal:
 
 
 def read_journal(folder: Path) -> list[StepRecord]:
-    """All records of a journal, oldest first.
+    """All records of a journal, oldest first; a folder without one has none.
 
-    Raises :class:`JournalError` for a broken line before the last, or a folder without a journal.
+    Raises :class:`JournalError` for a broken line before the last.
     """
     segments = _segments(folder)
-    if not segments:
-        raise JournalError(f"{folder} holds no journal; name the folder given as --state-dir to the worker")
     return [record for path in segments for record in _read(path, last=path is segments[-1])[0]]
 
 

@@ -18,6 +18,7 @@ import torch
 from dyngraph.admission import Admission, AdmissionConfig, LogRecord, Rejection
 from dyngraph.batching import Batching
 from dyngraph.engine import Engine, StepResult
+from dyngraph.event_id import digest_of
 from dyngraph.events import EventType, Item
 from dyngraph.journal import Journal, StepRecord
 from dyngraph.lists import Filters, HistoryEntry, RecommendationList
@@ -48,9 +49,13 @@ class ShardConfig(msgspec.Struct, frozen=True):
         """Where the shard of ``partition`` lives."""
         return self.state_dir / f"partition-{partition:05d}"
 
-    def journal(self, partition: int, generation: int) -> Path:
-        """Where the journal of the shard's n-th log lives."""
-        return self.folder(partition) / "journal" / f"{generation:04d}"
+    def journals(self, partition: int) -> Path:
+        """Where the shard's journals live, one for each log it was ever bound to."""
+        return self.folder(partition) / "journal"
+
+    def journal(self, partition: int, log_id: str) -> Path:
+        """The journal of one log."""
+        return self.journals(partition) / digest_of(log_id)[:16]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,6 @@ class Shard:
         self._fingerprint = fingerprint
         self._erased: dict[str, int] = {}
         self._to_erase: list[str] = []
-        self._generation = 0
         self._snapshots = SnapshotStore(config.folder(partition) / "snapshots", config.keep_snapshots)
         self._restore()
         self._journal = self._open_journal()
@@ -116,10 +120,9 @@ class Shard:
         if self.log_id or self.applied_offset >= 0:
             self._seq_base = max(self._seq_base + self.applied_offset + 1, self.horizon.seq + 1)
             self.applied_offset = -1
-            self._generation += 1
-            self._journal.close()
-            self._journal = self._open_journal()
         self.log_id = log_id
+        self._journal.close()
+        self._journal = self._open_journal()
         if self.engine.graph.events:
             self.snapshot()
 
@@ -188,7 +191,7 @@ class Shard:
         self._to_erase.append(user_id)
         self._erased[user_id] = self.applied_offset
         self.snapshot()
-        self._snapshots.prune(1)
+        self._snapshots.drop_without(self._erased)
 
     def _erase_now(self, user_id: str) -> None:
         self.engine.erase_user(user_id)
@@ -275,7 +278,6 @@ class Shard:
             log_id=self.log_id,
             applied_offset=self.applied_offset,
             seq_base=self._seq_base,
-            generation=self._generation,
             horizon=self.horizon,
             events=self.engine.graph.events,
             erased=sorted(self._erased.items()),
@@ -305,11 +307,12 @@ class Shard:
         scatter({"engine": self.engine, "admission": self.admission}, state)
         self.engine.graph.catalogue.put(msgspec.json.decode(catalogue, type=list[Item]))
         self.log_id, self.applied_offset = manifest.log_id, manifest.applied_offset
-        self._seq_base, self._generation = manifest.seq_base, manifest.generation
+        self._seq_base = manifest.seq_base
         self._erased = dict(manifest.erased)
+        self._snapshots.drop_without(self._erased)
 
     def _open_journal(self) -> Journal:
-        return Journal(self.config.journal(self.partition, self._generation), self.applied_offset + 1)
+        return Journal(self.config.journal(self.partition, self.log_id), self.applied_offset + 1)
 
     def _state(self) -> State:
         return gather({"engine": self.engine, "admission": self.admission})

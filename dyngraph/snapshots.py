@@ -38,8 +38,6 @@ class Manifest(msgspec.Struct, frozen=True):
     applied_offset: int
     seq_base: int
     """``seq`` of this log's offset 0."""
-    generation: int
-    """How many logs came before this one."""
     horizon: Moment
     events: int
     erased: list[tuple[str, int]]
@@ -64,6 +62,8 @@ class SnapshotStore:
         number = max((int(path.name) for path in self._paths()), default=0) + 1
         final = self.folder / f"{number:012d}"
         temporary = self.folder / f".writing-{number}"
+        if temporary.exists():  # left by a write that failed, for example on a full disk
+            shutil.rmtree(temporary)
         temporary.mkdir()
         save_file({name: value.contiguous() for name, value in state.items()}, temporary / "state.safetensors")
         (temporary / "catalogue.json").write_bytes(catalogue)
@@ -83,9 +83,10 @@ class SnapshotStore:
             shutil.rmtree(path)
 
     def newest(self, config: str) -> tuple[Manifest, State, bytes] | None:
-        """The newest whole snapshot, or None. Broken ones are passed over with a warning.
+        """The newest whole snapshot, or None if there never was one. Broken ones are passed over with a warning.
 
-        Raises :class:`SnapshotError` if a whole one was made under another configuration or a newer format.
+        Raises :class:`SnapshotError` if all are broken, or if the newest whole one was made under another configuration
+        or by a newer format.
         """
         for path in reversed(self._paths()):
             manifest = self._manifest(path)
@@ -106,7 +107,19 @@ class SnapshotStore:
                     "use the former settings, or another --state-dir"
                 )
             return manifest, load_file(path / "state.safetensors"), (path / "catalogue.json").read_bytes()
+        if self._paths():
+            raise SnapshotError(
+                f"all snapshots in {self.folder} are broken; restore one, or remove the folder above it to rebuild the "
+                "state from the log (what has left the log's retention is lost)"
+            )
         return None
+
+    def drop_without(self, erased: dict[str, int]) -> None:
+        """Drop snapshots that do not know of every erasure (user id to offset)."""
+        for path in self._paths():
+            manifest = self._manifest(path)
+            if manifest is None or not erased.items() <= dict(manifest.erased).items():
+                shutil.rmtree(path)
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.iterdir() if path.name.isdigit())

@@ -86,18 +86,23 @@ def replaying(log: InteractionLog, config: ReplayConfig, system: SystemConfig) -
         )
         if (settings.folder(PARTITION) / "snapshots").exists():
             raise ValueError(f"{folder} already holds a state; give --snapshot a folder that does not")
+        log_id = f"file:{log.name}"
         if config.journal is not None:
-            _take_over(config.journal, settings)
+            _take_over(config.journal, settings, log_id)
         shard = open_shard(settings, PARTITION, system)
         shard.put_items(log.items)
-        shard.start_new_log(f"file:{log.name}")
+        shard.start_new_log(log_id)
         yield Replay(log, shard, config)
         shard.close()
 
 
-def _take_over(state_dir: Path, settings: ShardConfig) -> None:
-    """Copy a worker's journal to where the shard looks for its own."""
-    source = ShardConfig(state_dir).journal(PARTITION, 0)
-    if not read_journal(source):
-        raise JournalError(f"{source} holds no step yet; let the worker apply some events first")
-    shutil.copytree(source, settings.journal(PARTITION, 0))
+def _take_over(state_dir: Path, settings: ShardConfig, log_id: str) -> None:
+    """Copy the journal of a worker's latest log to where the shard looks for its own."""
+    journals = ShardConfig(state_dir).journals(PARTITION)
+    written = [folder for folder in journals.glob("*/") if read_journal(folder)]
+    if not written:
+        raise JournalError(
+            f"{journals} holds no step; name the folder given as --state-dir to a worker that has applied some events"
+        )
+    latest = max(written, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
+    shutil.copytree(latest, settings.journal(PARTITION, log_id))

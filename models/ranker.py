@@ -24,8 +24,8 @@ REFUSAL = 20.0
 class GatedRanker(nn.Module):
     """``score = Σ_f gate_f(context) · x_f``.
 
-    A raising feature is divided by its largest value among the query's candidates and its gate is
-    ``softplus(a_f + B_f · context) ≥ 0``; a learned one has a free weight of the same form; a lowering one has the
+    The gate of a raising feature is ``softplus(a_f + B_f · context) ≥ 0``; a learned one has a free weight of the same
+    form; a lowering one has the
     fixed weight :data:`REFUSAL`. Trained by softmax over the candidates, one update per step.
     """
 
@@ -47,10 +47,7 @@ class GatedRanker(nn.Module):
         return self._contributions(features, context, valid)
 
     def _contributions(self, features: Tensor, context: Tensor, valid: Tensor) -> Tensor:
-        features = features * valid.unsqueeze(2)
-        top = features.amax(1, keepdim=True).clamp(min=1e-9)
-        scaled = torch.where(self._raises, features / top, features)
-        return scaled * self._gates(context).unsqueeze(1)
+        return features * valid.unsqueeze(2) * self._gates(context).unsqueeze(1)
 
     def _gates(self, context: Tensor) -> Tensor:
         """``[U, F]``"""

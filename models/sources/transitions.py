@@ -83,9 +83,10 @@ class TransitionSource:
         return torch.cat(best, dim=1)
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """Of each kind the evidence (the ranker scales it by the query's best) and its absolute strength, damped."""
+        """Of each kind the evidence relative to the best candidate's, and its absolute strength, damped; in [0, 1]."""
         evidence = self._scores(graph, queries).gather(2, items.expand(2, -1, -1))
-        both = torch.stack((evidence, torch.sqrt(evidence / (1 + evidence))), dim=3)
+        relative = evidence / evidence.amax(2, keepdim=True).clamp(min=1e-9)
+        both = torch.stack((relative, torch.sqrt(evidence / (1 + evidence))), dim=3)
         return both.permute(1, 2, 0, 3).flatten(2)
 
     def _scores(self, graph: DynamicGraph, queries: Queries) -> Tensor:
