@@ -132,7 +132,7 @@ def test_after_a_crash_the_end_is_that_of_an_uninterrupted_run(
 def test_a_torn_journal_line_is_a_step_that_was_never_taken(batching: str, tmp_path: Path) -> None:
     settings = config(tmp_path, batching=batching, snapshot_events=1_000)
     first = run(open_shard(settings, 0, SMALL), LOG[:60])
-    (segment,) = settings.journal(0, 0).iterdir()
+    (segment,) = (path for path in settings.journals(0).rglob("*") if path.is_file())
     segment.write_bytes(segment.read_bytes()[:-7])
     again = open_shard(settings, 0, SMALL)
     assert again.applied_offset == -1
@@ -142,7 +142,7 @@ def test_a_torn_journal_line_is_a_step_that_was_never_taken(batching: str, tmp_p
 
 def test_fixed_batching_needs_no_journal(tmp_path: Path, whole: Callable[[str], Shard]) -> None:
     run(open_shard(config(tmp_path), 0, SMALL), LOG[:64])
-    shutil.rmtree(config(tmp_path).journal(0, 0))
+    shutil.rmtree(config(tmp_path).journals(0))
     assert run(open_shard(config(tmp_path), 0, SMALL)).digest() == whole("fixed:8").digest()
 
 

@@ -55,13 +55,14 @@ class Counting:
 
 def compare(rig: SourceRig, reference: Counting, users: set[str]) -> None:
     for user in users:
-        expected = {}
-        for item, features in rig.features(user).items():
-            together, follows = expected[item] = reference.evidence(user, item)
-            assert features["together"] == pytest.approx(together, rel=1e-5)
-            assert features["follows"] == pytest.approx(follows, rel=1e-5)
-            assert features["together_strength"] == pytest.approx(math.sqrt(together / (1 + together)), rel=1e-5)
-            assert features["follows_strength"] == pytest.approx(math.sqrt(follows / (1 + follows)), rel=1e-5)
+        found = rig.features(user)
+        expected = {item: reference.evidence(user, item) for item in found}
+        for kind, name in enumerate(("together", "follows")):
+            best = max(evidence[kind] for evidence in expected.values()) or 1.0
+            for item, features in found.items():
+                evidence = expected[item][kind]
+                assert features[name] == pytest.approx(evidence / best, rel=1e-5)
+                assert features[f"{name}_strength"] == pytest.approx(math.sqrt(evidence / (1 + evidence)), rel=1e-5)
         assert rig.proposed(user) == {item for item, evidence in expected.items() if any(evidence)}
 
 
