@@ -17,27 +17,22 @@ from torch import Tensor
 
 from dyngraph.batch import Columns, EventBatch
 from dyngraph.events import EventType, Interaction
+from dyngraph.explaining import explain
 from dyngraph.graph import DynamicGraph
 from dyngraph.groups import distinct_pairs
 from dyngraph.lists import Filters, RankedItem, RecommendationList
 from dyngraph.order import Moment
 from dyngraph.protocols import (
     Baseline,
-    Cause,
     Encoder,
-    Feature,
     Queries,
     Ranker,
     SeenItems,
-    Signal,
     Source,
     Update,
 )
 from dyngraph.ranking import candidate_ranks, contained, full_ranks, locate, unite
 from dyngraph.state import State, Stateful, digest, gather, scatter
-
-REASON_SHARE = 0.2
-"""A feature is named as a reason if it gave at least this share of what raised the item."""
 
 
 class QueryInThePast(ValueError):
@@ -102,7 +97,6 @@ class Engine:
         self.seed = seed
         self.mask_seen = mask_seen
         self._stateful = [*self.sources, *watched]
-        self._features = [feature for source in self.sources for feature in source.features]
 
     # -- the step ---------------------------------------------------------------------------------------------
 
@@ -251,10 +245,13 @@ class Engine:
         scores = ranking.scores[query]
         k = min(k, int(torch.isfinite(scores).sum()))
         top = torch.topk(scores, k).indices.tolist() if k else []
+        contributions, rows = ranking.contributions[query], ranking.items[query]
         items = []
         for rank, place in enumerate(top, start=1):
-            item_id = self.graph.item_ids[int(ranking.items[query, place])]
-            source, reasons = self._reasons(ranking, query, place)
+            item_id = self.graph.item_ids[int(rows[place])]
+            source, reasons = explain(
+                self.sources, self.graph, ranking.queries, contributions[place], query, int(rows[place])
+            )
             items.append(
                 RankedItem(
                     item_id=item_id,
@@ -266,35 +263,6 @@ class Engine:
                 )
             )
         return RecommendationList(user_id=user, horizon=self.graph.horizon, items=items)
-
-    def _reasons(self, ranking: _Ranking, query: int, place: int) -> tuple[str, list[str]]:
-        """The source that gave most, and a sentence for each feature that gave a real share of the score."""
-        raised = [
-            (float(value), number)
-            for number, value in enumerate(ranking.contributions[query, place].tolist())
-            if value > 0 and self._features[number].signal is Signal.RAISES
-        ]
-        raised.sort(reverse=True)
-        total = sum(value for value, _ in raised)
-        reasons: list[str] = []
-        best = ""
-        for value, number in raised:
-            source, feature = self._owner(number)
-            best = best or source.name
-            if reasons and (value < REASON_SHARE * total or len(reasons) == 3):
-                break
-            cause = Cause(int(ranking.queries.users[query]), int(ranking.items[query, place]), query, feature.name)
-            reason = source.explain(self.graph, ranking.queries, cause)
-            if reason and reason not in reasons:
-                reasons.append(reason)
-        return best or "popularity", reasons
-
-    def _owner(self, number: int) -> tuple[Source, Feature]:
-        for source in self.sources:
-            if number < len(source.features):
-                return source, source.features[number]
-            number -= len(source.features)
-        raise IndexError(number)
 
     # -- state ------------------------------------------------------------------------------------------------
 
@@ -308,7 +276,7 @@ class Engine:
         self.encoder.forget_user(row)
         for source in self._stateful:
             source.forget_user(row)
-        self.graph.user_ids.rename(row, f"\0erased:{row}")
+        self.graph.user_ids.forget(row)
         return True
 
     def _parts(self) -> dict[str, Stateful]:

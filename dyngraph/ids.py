@@ -52,14 +52,13 @@ class IdTable:
     def truncate(self, length: int) -> None:
         """Forget the rows from ``length`` on (used to undo growth of a step that failed)."""
         for name in self._ids[length:]:
-            del self._rows[name]
+            del self._rows[name]  # newcomers have names: only an erased row has none
         del self._ids[length:]
 
-    def rename(self, row: int, name: str) -> None:
-        """Give ``row`` another id, so that an erased user's name is gone while rows stay dense."""
+    def forget(self, row: int) -> None:
+        """Take the name off ``row``; the row stays, nameless, and the same id would get a new one."""
         del self._rows[self._ids[row]]
-        self._ids[row] = name
-        self._rows[name] = row
+        self._ids[row] = ""
 
     def state(self) -> State:
         """All ids, in row order."""
@@ -68,4 +67,4 @@ class IdTable:
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
         self._ids = unpacked(state)
-        self._rows = {name: row for row, name in enumerate(self._ids) if row}
+        self._rows = {name: row for row, name in enumerate(self._ids) if name}

@@ -30,7 +30,7 @@ class RawMessages(NamedTuple):
     values: Tensor
     """``[n]`` float32 event values."""
     elapsed: Tensor
-    """``[n]`` int64 ms since the node's event before, never negative."""
+    """``[n]`` int64 ms since the node's last event before that step, never negative."""
     pending: Tensor
     """``[n]`` bool, false where nothing waits."""
 

@@ -137,15 +137,23 @@ class Shard:
     # -- changing it ------------------------------------------------------------------------------------------
 
     def apply(self, records: Sequence[LogRecord]) -> ShardResult:
-        """Take one step with ``records`` (in offset order, up to a border); blocking.
+        """Take one step with ``records`` (in offset order); blocking.
 
-        Raises whatever the engine raises; the state is then as before, and the same records can be given again.
+        Where :meth:`next_border` names a border, ``records`` must be all there are up to it: offsets between the last
+        of them and the border are taken as gaps. Raises ValueError for records beyond the border, and whatever the engine
+        raises; the state is then as before, and the same records can be given again. If the snapshot that was due after
+        the step cannot be written, OSError is raised and the step stands.
         """
         fresh = [record for record in records if record.offset > self.applied_offset]
         skipped = len(records) - len(fresh)
         if not fresh:
             return ShardResult(step=None, skipped=skipped)
         first, last = self.applied_offset + 1, fresh[-1].offset
+        border = self.next_border(first)
+        if border is not None:
+            if last > border:
+                raise ValueError(f"the step from offset {first} ends at {border}, but was given offset {last}")
+            last = border
         known = self._journal.at(first)
         learn = known.learned if known else self.config.learn
         erase = known.erased if known else tuple(self._to_erase)

@@ -91,10 +91,16 @@ class ExampleBuffer:
             return
         users, items, query, item, wanted = self._waiting
         kept = users.rows[query] != user
-        # Inputs of dropped events stay until the next update: without the user's row nothing points at the user.
-        users = users._replace(rows=torch.where(users.rows == user, 0, users.rows))
-        near = items.near._replace(mask=items.near.mask & (items.near.nodes != user))
-        self._waiting = Examples(users, items._replace(near=near), query[kept], item[kept], wanted[kept])
+        # Inputs of dropped events keep their places until the next update, but nothing of the user stays in them.
+        others = (users.rows != user).unsqueeze(1)
+        raw = users.raw._replace(own=users.raw.own * others, other=users.raw.other * others)
+        near = users.near._replace(nodes=users.near.nodes * others, mask=users.near.mask & others)
+        near_h = users.near_h * others.unsqueeze(2)
+        users = users._replace(rows=users.rows * others[:, 0], raw=raw, near=near, near_h=near_h)
+        elsewhere = items.near.nodes != user
+        near = items.near._replace(nodes=items.near.nodes * elsewhere, mask=items.near.mask & elsewhere)
+        items = items._replace(near=near, near_h=items.near_h * elsewhere.unsqueeze(2))
+        self._waiting = Examples(users, items, query[kept], item[kept], wanted[kept])
 
     def state(self) -> State:
         """What waits, if anything does."""

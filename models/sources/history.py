@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import torch
@@ -16,6 +17,8 @@ from dyngraph.slots import SlotTable
 from dyngraph.state import State, gather, scatter
 
 DAY_MS = 86_400_000.0
+_MANY = math.log1p(50)
+"""Log count at which frequency is as high as it can be."""
 
 
 class HistorySource:
@@ -36,7 +39,7 @@ class HistorySource:
     def __init__(self, half_life_ms: float = 30 * DAY_MS, capacity: int = 128, propose: int = 60) -> None:
         self._propose = propose
         self._clock = DecayClock(half_life_ms)
-        self._slots = SlotTable(capacity, ("last_seq", "last_ts", "events", "decayed", "refused"))
+        self._slots = SlotTable(capacity, ("touched", "last_seq", "last_ts", "events", "decayed", "refused"))
         self._slots.grow(1)
 
     def grow(self, users: int, items: int) -> None:
@@ -60,15 +63,18 @@ class HistorySource:
         return keys.gather(1, torch.cat((frequent, latest), dim=1))
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """Decayed count (log), 1 / (1 + place by recency), seen or not, decayed refusals."""
+        """Decayed count (log, in [0, 1]), 1 / (1 + place by recency), had or not, decayed refusals (in [0, 2])."""
         found, slot = self._find(queries, items)
         now = self._clock.now(queries.ts).unsqueeze(1)
         decayed = self._at("decayed", queries, slot) * now
         place = self._places(queries.users).gather(1, slot)
-        refused = (self._at("refused", queries, slot) * now).clamp(max=1)
+        refused = self._at("refused", queries, slot) * now
+        # One fresh refusal gives 1, and each further one more, so that refusing again never helps an item.
+        refused = 2 * refused / (1 + refused)
         # An item that was only ever refused, or whose every event was taken back, is no item the user had.
         had = (self._at("events", queries, slot) > 0).to(torch.float64)
-        columns = (torch.log1p(decayed), had / (1 + place), had, refused)
+        frequency = (torch.log1p(decayed) / _MANY).clamp(max=1)
+        columns = (frequency, had / (1 + place), had, refused)
         return (torch.stack(columns, dim=2) * found.unsqueeze(2)).to(torch.float32)
 
     def _find(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +122,8 @@ class HistorySource:
         wanted = positive[last][kept]
         refused = self._slots.column("refused")
         refused[at] = torch.where(wanted, 0.0, refused[at] + total((sign < 0) * weight))
-        # A refusal is no visit: the recency of the item stays, but its slot must not look empty.
+        # A refusal is no visit, so recency stays; but it is as fresh as anything when slots run out.
+        self._slots.column("touched")[at] = seq[kept]
         for name, value in (
             ("last_seq", seq[kept]),
             ("last_ts", batch.ts[relevant][last][kept].to(torch.float64)),

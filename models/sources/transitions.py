@@ -33,7 +33,8 @@ class TransitionSource:
     """Counts of item pairs within a user's last ``window`` items.
 
     Co-occurrence counts both directions within the window and scores ``Σ_p w^p · c(i_p, j) / √(n_i n_j)`` over the
-    user's recent items i_p (place p, newest first, ``w = place_decay``). Succession counts only "j came right after
+    user's recent items i_p (place p, newest first, ``w = place_decay``; an item bought twice within one step takes two
+    places there, one elsewhere). Succession counts only "j came right after
     i" and scores ``c(i → j) / n_i`` for the newest i: a first-order Markov chain. Per item the ``capacity`` most
     frequent partners are kept.
     """
@@ -116,7 +117,10 @@ class TransitionSource:
         """``[U, W]`` distinct positive items of the user's ring, newest first, 0 for none."""
         near = graph.users.neighbours.before(users, ts, seq)
         usable = near.mask & POSITIVE_TYPES[near.types]
-        order = torch.argsort(torch.where(usable, near.seq, -1), dim=1, descending=True)
+        # Newest first by (ts, seq): a late event is not the newest just because it came last.
+        order = torch.argsort(near.seq, dim=1, descending=True)
+        latest = torch.where(usable, near.ts, torch.iinfo(torch.int64).min).gather(1, order)
+        order = order.gather(1, torch.argsort(latest, dim=1, descending=True, stable=True))
         items = (near.nodes * usable).gather(1, order)
         earlier = (items.unsqueeze(1) == items.unsqueeze(2)).tril(-1).any(2)
         items = items.masked_fill(earlier, 0)
@@ -153,12 +157,12 @@ class TransitionSource:
         place = occurrences(users).from_front
         order = torch.argsort(users, stable=True)
         users, items, place = users[order], items[order], place[order]
+        ts = batch.ts[batch.positive][order]
         pairs: list[tuple[Tensor, Tensor, Tensor]] = []
         for lag in range(1, min(self._window, int(place.max())) + 1):
             same = users[lag:] == users[:-lag]
             left = items[:-lag][same]
             pairs.append((left, items[lag:][same], torch.full_like(left, lag == 1)))
-        ts = torch.full_like(users, int(batch.ts.max()))
         recent = self._recent(graph, users, ts, torch.full_like(users, int(batch.seq.min())))
         distance = torch.arange(1, recent.shape[1] + 1) + place.unsqueeze(1)
         known = (recent > 0) & (distance <= self._window)

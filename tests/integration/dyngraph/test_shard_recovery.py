@@ -131,12 +131,12 @@ def test_after_a_crash_the_end_is_that_of_an_uninterrupted_run(
 @pytest.mark.parametrize("batching", ["fixed:8", "adaptive"])
 def test_a_torn_journal_line_is_a_step_that_was_never_taken(batching: str, tmp_path: Path) -> None:
     settings = config(tmp_path, batching=batching, snapshot_events=1_000)
-    first = run(open_shard(settings, 0, SMALL), LOG[:60])
+    first = run(open_shard(settings, 0, SMALL), LOG[:64])
     (segment,) = (path for path in settings.journals(0).rglob("*") if path.is_file())
     segment.write_bytes(segment.read_bytes()[:-7])
     again = open_shard(settings, 0, SMALL)
     assert again.applied_offset == -1
-    again = run(again, LOG[: first.applied_offset + 1])
+    again = run(again, LOG[:64])
     assert again.digest() == first.digest()
 
 
@@ -305,6 +305,20 @@ def test_the_journal_of_a_former_log_never_cuts_a_new_one(tmp_path: Path) -> Non
     again = open_shard(settings, 0, SMALL)
     again.start_new_log("second")
     assert again.next_border(0) is None
+
+
+def test_offsets_that_are_missing_before_a_border_belong_to_the_step(tmp_path: Path) -> None:
+    shard = open_shard(config(tmp_path), 0, SMALL)
+    shard.apply([record for record in LOG[:8] if record.offset != 7])
+    assert shard.applied_offset == 7
+    assert shard.next_border(8) == 15
+
+
+def test_a_step_cut_beyond_its_border_is_refused(tmp_path: Path) -> None:
+    shard = open_shard(config(tmp_path), 0, SMALL)
+    with pytest.raises(ValueError, match="ends at 7, but was given offset 8"):
+        shard.apply(LOG[:9])
+    assert shard.applied_offset == -1
 
 
 # -- delivery ---------------------------------------------------------------------------------------------------------

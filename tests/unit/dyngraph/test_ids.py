@@ -42,10 +42,10 @@ def test_truncating_forgets_exactly_what_was_added_since(first: list[str], secon
     assert table.find([name for name in second if name not in first]).eq(0).all()
 
 
-def test_a_renamed_row_is_found_by_its_new_name_only() -> None:
+def test_a_forgotten_row_has_no_name_and_its_former_name_gets_a_new_row() -> None:
     table = IdTable()
     table.add(["ann", "bob"])
-    table.rename(1, "gone")
-    assert table.find(["ann", "gone", "bob"]).tolist() == [0, 1, 2]
+    table.forget(1)
+    assert table.find(["ann", "", "bob"]).tolist() == [0, 0, 2]
     assert table.add(["ann"]).tolist() == [3]
-    assert reloaded(table).find(["ann", "gone"]).tolist() == [3, 1]
+    assert reloaded(table).find(["ann", "", "bob"]).tolist() == [3, 0, 2]

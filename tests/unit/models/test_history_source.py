@@ -66,8 +66,9 @@ def test_features_are_those_of_a_dictionary_per_user(seed: int, size: int, later
                 assert set(features.values()) == {0.0}
                 continue
             mine[item].wait(now)
-            assert features["own_frequency"] == pytest.approx(math.log1p(mine[item].had), rel=1e-5, abs=1e-7)
-            assert features["refused"] == pytest.approx(min(mine[item].refused, 1), rel=1e-5, abs=1e-7)
+            frequency, refused = min(math.log1p(mine[item].had) / math.log1p(50), 1), mine[item].refused
+            assert features["own_frequency"] == pytest.approx(frequency, rel=1e-5, abs=1e-7)
+            assert features["refused"] == pytest.approx(2 * refused / (1 + refused), rel=1e-5, abs=1e-7)
             had = mine[item].events > 0
             assert features["own_seen"] == had
             assert features["own_recency"] == pytest.approx(1 / (1 + visited.index(item)) if had else 0)
@@ -96,7 +97,7 @@ def test_taking_a_refused_item_again_lifts_the_refusal() -> None:
     for step in ([event(0, "ann", "tea", EventType.REMOVE)], [event(1, "ann", "tea")]):
         rig.step(step)
     assert rig.features("ann")["tea"]["refused"] == 0
-    assert rig.features("ann")["tea"]["own_frequency"] == pytest.approx(math.log(2))
+    assert rig.features("ann")["tea"]["own_frequency"] == pytest.approx(math.log(2) / math.log(51))
 
 
 @pytest.mark.parametrize("kinds", [("purchase", "remove"), ("remove", "purchase")])
