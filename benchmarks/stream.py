@@ -2,8 +2,8 @@
 
 Run: ``python benchmarks/stream.py --json out/stream.json`` (about two minutes). Two cases, each a row:
 
-- ``throughput``: the first N events of the bundled log published at full speed, while 250 list requests a second come in
-  beside the lists that follow events. ``events_per_s`` is all events over the time from the first send to the last
+- ``throughput``: the first N events of the bundled log published at full speed, while 250 list requests a second come
+  in beside the lists that follow events. ``events_per_s`` is all events over the time from the first send to the last
   applied; ``lists_per_s`` all lists over the same time.
 - ``latency``: then 200 events a second for half a minute, drawn at random from the log's continuation so that almost
   every event is another user's and asks for a list of its own, with times that go on from the log's end at the pace of
@@ -86,7 +86,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     import torch
 
-    return {"cpus": os.cpu_count(), "cpu": platform.processor() or platform.machine(), "torch": torch.__version__}
+    return {"cpus": os.cpu_count(), "cpu": platform.processor() or platform.machine(), "torch": str(torch.__version__)}
 
 
 def throughput(log: InteractionLog, settings: Settings, broker: str, url: str, rate: int) -> dict[str, Any]:

@@ -140,9 +140,9 @@ class Shard:
         """Take one step with ``records`` (in offset order); blocking.
 
         Where :meth:`next_border` names a border, ``records`` must be all there are up to it: offsets between the last
-        of them and the border are taken as gaps. Raises ValueError for records beyond the border, and whatever the engine
-        raises; the state is then as before, and the same records can be given again. If the snapshot that was due after
-        the step cannot be written, OSError is raised and the step stands.
+        of them and the border are taken as gaps. Raises ValueError for records beyond the border, and whatever the
+        engine raises; the state is then as before, and the same records can be given again. If the snapshot that was
+        due after the step cannot be written, OSError is raised and the step stands.
         """
         fresh = [record for record in records if record.offset > self.applied_offset]
         skipped = len(records) - len(fresh)

@@ -129,9 +129,7 @@ def _lowered(title: str) -> str:
     return re.sub(r"(?<![A-Za-z])[A-Z][A-Z']+", lambda run: run[0].capitalize(), units_lowered)
 
 
-def _summary(
-    lines: int, events: pl.DataFrame, items: pl.DataFrame, dropped: dict[str, int]
-) -> dict[str, object]:
+def _summary(lines: int, events: pl.DataFrame, items: pl.DataFrame, dropped: dict[str, int]) -> dict[str, object]:
     types = dict(events["event_type"].value_counts(sort=True).iter_rows())
     return {
         "lines": lines,

@@ -76,9 +76,7 @@ def unreachable(broker: str, error: Exception) -> BrokerUnreachable:
     )
 
 
-def list_topics(
-    broker: str, prefix: str = DEFAULT_PREFIX, *, timeout_s: float = CONNECT_WITHIN_S
-) -> list[TopicState]:
+def list_topics(broker: str, prefix: str = DEFAULT_PREFIX, *, timeout_s: float = CONNECT_WITHIN_S) -> list[TopicState]:
     """All our topics, in the table's order, also those that do not exist yet."""
     with admin(broker, timeout_s) as client:
         return _states(client, prefix, TOPICS)
@@ -138,9 +136,7 @@ def _states(client: KafkaAdminClient, prefix: str, specs: Sequence[TopicSpec]) -
         led = all(p["leader_id"] >= 0 and not p["error_code"] for p in partitions)
         topic_id = entry.get("topic_id")
         states.append(
-            TopicState(
-                spec, name, len(partitions), str(topic_id) if topic_id else None, bool(partitions) and led
-            )
+            TopicState(spec, name, len(partitions), str(topic_id) if topic_id else None, bool(partitions) and led)
         )
     return states
 
@@ -179,9 +175,7 @@ def _create(client: KafkaAdminClient, state: TopicState, partitions: int, replic
     return True
 
 
-def _wait(
-    client: KafkaAdminClient, prefix: str, specs: Sequence[TopicSpec], partitions: int, deadline: float
-) -> None:
+def _wait(client: KafkaAdminClient, prefix: str, specs: Sequence[TopicSpec], partitions: int, deadline: float) -> None:
     while True:
         states = _states(client, prefix, specs)
         _check(states, partitions)
@@ -189,7 +183,5 @@ def _wait(
         if not waiting:
             return
         if time.monotonic() > deadline:
-            raise BrokerError(
-                f"topic {waiting[0]} has no leader yet: look at the broker's log, then try again"
-            )
+            raise BrokerError(f"topic {waiting[0]} has no leader yet: look at the broker's log, then try again")
         time.sleep(0.05)

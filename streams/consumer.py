@@ -129,9 +129,7 @@ def ends_of(broker: str, topic: str) -> dict[int, int]:
 
 
 def _record(tp: TopicPartition, record: Any) -> Record:
-    return Record(
-        tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
-    )
+    return Record(tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
 
 
 def latest_by_key(records: Iterable[Record]) -> dict[bytes, bytes]:
@@ -152,9 +150,7 @@ def partitions_of(consumer: KafkaConsumer, topic: str, broker: str) -> list[Topi
     # Asking for all topics, since some brokers create a topic on being asked for it.
     known = consumer.partitions_for_topic(topic) if topic in consumer.topics() else None
     if not known:
-        raise NoSuchTopic(
-            f"topic {topic} is not on {broker}: run `evergraph topics create`, or check --prefix"
-        )
+        raise NoSuchTopic(f"topic {topic} is not on {broker}: run `evergraph topics create`, or check --prefix")
     return [TopicPartition(topic, partition) for partition in sorted(known)]
 
 

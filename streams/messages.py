@@ -30,9 +30,7 @@ def _version() -> int:
 
 Version = Annotated[int, Meta(ge=1, le=SCHEMA_VERSION, extra_json_schema={"default": SCHEMA_VERSION})]
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, description="1 to 256 bytes of UTF-8")]
-TsMs = Annotated[
-    int, Meta(ge=0, lt=MAX_TS_MS, description="milliseconds since 1970-01-01T00:00:00Z, before 2100")
-]
+TsMs = Annotated[int, Meta(ge=0, lt=MAX_TS_MS, description="milliseconds since 1970-01-01T00:00:00Z, before 2100")]
 Offset = Annotated[int, Meta(ge=-1, le=MAX_OFFSET, description="Kafka offset; -1: before the first record")]
 Partition = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -89,16 +87,9 @@ class InteractionMessage(Message, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         # Every event passes here and ASCII characters are one byte each, so the usual case must cost nothing.
-        if (
-            self.user_id.isascii()
-            and self.item_id.isascii()
-            and self.event_id is None
-            and self.list_id is None
-        ):
+        if self.user_id.isascii() and self.item_id.isascii() and self.event_id is None and self.list_id is None:
             return
-        _within_bytes(
-            user_id=self.user_id, item_id=self.item_id, event_id=self.event_id, list_id=self.list_id
-        )
+        _within_bytes(user_id=self.user_id, item_id=self.item_id, event_id=self.event_id, list_id=self.list_id)
 
 
 class ItemMessage(Message, frozen=True, kw_only=True):

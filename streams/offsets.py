@@ -68,9 +68,7 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadStart(
-            f"--from ts={text}: neither milliseconds nor an ISO time; use one of: {GRAMMAR}"
-        ) from None
+        raise BadStart(f"--from ts={text}: neither milliseconds nor an ISO time; use one of: {GRAMMAR}") from None
     since = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     if since < 0:
         raise BadStart(f"--from ts={text}: before 1970; Kafka keeps no such time")
@@ -80,15 +78,11 @@ def _moment(text: str) -> int:
 def _duration(text: str) -> int:
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise BadStart(
-            f"--from last={text}: not a duration; a number and one of ms s m h d w, for example last=90m"
-        )
+        raise BadStart(f"--from last={text}: not a duration; a number and one of ms s m h d w, for example last=90m")
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
-def resolve(
-    consumer: KafkaConsumer, partitions: Iterable[TopicPartition], start: Start
-) -> dict[TopicPartition, int]:
+def resolve(consumer: KafkaConsumer, partitions: Iterable[TopicPartition], start: Start) -> dict[TopicPartition, int]:
     """The offset to begin at in each partition, or one before it: ask `start.admits` of what comes."""
     wanted = list(partitions)
     if start.kind == "latest":
@@ -139,7 +133,5 @@ def end_offsets(
                 ends[tp] = high
                 missing.discard(tp)
     if missing:
-        raise BrokerError(
-            f"{missing.pop()}: the broker did not tell the log's end within {within_s:g} s; try again"
-        )
+        raise BrokerError(f"{missing.pop()}: the broker did not tell the log's end within {within_s:g} s; try again")
     return ends

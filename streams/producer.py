@@ -207,9 +207,7 @@ def encoded_events(log: InteractionLog) -> Iterator[tuple[bytes, bytes]]:
     # twice as long.
     to_json = msgspec.json.Encoder().encode
     columns = ("user_id", "item_id", "event_type", "ts", "value")
-    for (user, item, kind, ts, value), repeat in zip(
-        log.frame.select(columns).iter_rows(), log.repeats, strict=True
-    ):
+    for (user, item, kind, ts, value), repeat in zip(log.frame.select(columns).iter_rows(), log.repeats, strict=True):
         body = {
             "schema_version": 1,
             "user_id": user,
@@ -224,9 +222,7 @@ def encoded_events(log: InteractionLog) -> Iterator[tuple[bytes, bytes]]:
         yield user.encode(), to_json(body)
 
 
-def _publish_events(
-    log: InteractionLog, publisher: Publisher, rate: float | None, progress: Progress | None
-) -> int:
+def _publish_events(log: InteractionLog, publisher: Publisher, rate: float | None, progress: Progress | None) -> int:
     total, sent = log.frame.height, 0
     chunk = _CHUNK if rate is None else max(1, min(_CHUNK, int(rate / 50)))
     waiting: deque[list[Any]] = deque()

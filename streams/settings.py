@@ -141,9 +141,7 @@ def _from_file(config: Path | None) -> dict[str, Any]:
         with config.open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise SettingsError(
-            f"--config {config}: cannot be read ({error.strerror}); give a TOML file"
-        ) from None
+        raise SettingsError(f"--config {config}: cannot be read ({error.strerror}); give a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"--config {config}: is not TOML ({error})") from None
 
@@ -152,9 +150,7 @@ def _convert(values: dict[str, Any], origin: Mapping[str, str]) -> Settings:
     unknown = sorted(set(values) - set(Settings.__struct_fields__))
     if unknown:
         known = ", ".join(Settings.__struct_fields__)
-        raise SettingsError(
-            f"{origin[unknown[0]]}: there is no setting {unknown[0]!r}; the settings are: {known}"
-        )
+        raise SettingsError(f"{origin[unknown[0]]}: there is no setting {unknown[0]!r}; the settings are: {known}")
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     for name in ("state_dir", "broker_bin"):
         if isinstance(plain.get(name), str):

@@ -140,9 +140,7 @@ class Installation:
         known = code in set(ExitCode)
         often = len(self._restarts) == MAX_RESTARTS and now - self._restarts[0] < RESTARTS_WITHIN_S
         if often or (known and not ExitCode(code).restartable):
-            raise WorkerGone(
-                f"the worker ended with code {code}: {self._last_words()} (log: {self.worker_log})"
-            )
+            raise WorkerGone(f"the worker ended with code {code}: {self._last_words()} (log: {self.worker_log})")
         self._restarts.append(now)
         self._tell(f"the worker ended with code {code}; starting it again (log: {self.worker_log})")
         self._spawn()
@@ -160,8 +158,7 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env=os.environ
-                | worker_environment(self.settings, self.broker, embedded=self._embedded is not None),
+                env=os.environ | worker_environment(self.settings, self.broker, embedded=self._embedded is not None),
                 start_new_session=True,
             )
 

@@ -80,9 +80,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         configs=_STAMPED | _MONTH,
     ),
     TopicSpec("items", "item_id", m.ItemMessage, "compact", "the catalogue"),
-    TopicSpec(
-        "users", "user_id", m.UserMessage, "compact", "user attributes and merges; a null value erases"
-    ),
+    TopicSpec("users", "user_id", m.UserMessage, "compact", "user attributes and merges; a null value erases"),
     TopicSpec(
         "recommendation-requests",
         "user_id",

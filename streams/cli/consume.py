@@ -32,9 +32,7 @@ def consume(
     ] = "earliest",
     limit: Annotated[int | None, typer.Option(min=1, help="End after N records.")] = None,
     follow: Annotated[bool, typer.Option(help="Wait for more, or end where the log ends now.")] = True,
-    lines: Annotated[
-        bool, typer.Option("--lines", help="One JSON object a line, for other programs.")
-    ] = False,
+    lines: Annotated[bool, typer.Option("--lines", help="One JSON object a line, for other programs.")] = False,
     broker: Broker = None,
     prefix: Prefix = None,
     config: Config = None,
@@ -113,9 +111,7 @@ def _show(console: Console, record: Record) -> None:
             soft_wrap=True,
         )
         return
-    console.print(
-        f"{head}  {message.variant}, seen up to {_clock(message.horizon.ts_ms)}", markup=False, style="bold"
-    )
+    console.print(f"{head}  {message.variant}, seen up to {_clock(message.horizon.ts_ms)}", markup=False, style="bold")
     for item in message.items:
         reasons = f"  ({'; '.join(item.reasons)})" if item.reasons else ""
         title = f"  {item.title}" if item.title else ""

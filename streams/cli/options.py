@@ -13,23 +13,15 @@ from streams.settings import Settings
 
 Broker = Annotated[
     str | None,
-    typer.Option(
-        help="Kafka, host:port[,host:port]. Default: EVERGRAPH_BROKER, else the broker of a running `up`."
-    ),
+    typer.Option(help="Kafka, host:port[,host:port]. Default: EVERGRAPH_BROKER, else the broker of a running `up`."),
 ]
 Prefix = Annotated[str | None, typer.Option(help="Before every topic name.", show_default="evergraph.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file with settings.", dir_okay=False)]
-StateDir = Annotated[
-    Path | None, typer.Option(help="Where snapshots, journal and logs live.", file_okay=False)
-]
-Json = Annotated[
-    Path | None, typer.Option("--json", help="Write the figures to this file as one JSON object.")
-]
+StateDir = Annotated[Path | None, typer.Option(help="Where snapshots, journal and logs live.", file_okay=False)]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as one JSON object.")]
 Map = Annotated[
     list[str] | None,
-    typer.Option(
-        "--map", help="Say which column is which, e.g. --map user_id=who (may be repeated).", metavar="K=V"
-    ),
+    typer.Option("--map", help="Say which column is which, e.g. --map user_id=who (may be repeated).", metavar="K=V"),
 ]
 Tz = Annotated[str | None, typer.Option(help="Time zone of times that name none.", show_default="UTC")]
 
@@ -61,8 +53,7 @@ def broker_of(settings: Settings) -> str:
     if isinstance(found, str) and found:
         return found
     raise BadOption(
-        "no broker: give --broker host:port (or EVERGRAPH_BROKER), "
-        "or start everything here with `evergraph up`"
+        "no broker: give --broker host:port (or EVERGRAPH_BROKER), or start everything here with `evergraph up`"
     )
 
 

@@ -19,9 +19,7 @@ def register(app: typer.Typer) -> None:
 def publish(
     file: Annotated[Path, typer.Argument(help="RecBole .inter, CSV, TSV, JSON lines, Parquet, or a folder.")],
     broker: Broker = None,
-    rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Events per second.", show_default="full speed")
-    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.", show_default="full speed")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Publish the first N events only.")] = None,
     map_: Map = None,
     tz: Tz = None,

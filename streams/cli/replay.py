@@ -124,22 +124,24 @@ def _print(report: ReplayReport) -> None:
     from rich.table import Table
 
     table = Table(title=f"{report.data}: {report.evaluated:,} of {report.events:,} events counted", title_style="bold")
-    table.add_column("model")
-    for column in ("HR@10", "NDCG@10", "95 % over users", "MRR", "NDCG@10 first-time"):
-        table.add_column(column, justify="right")
+    table.add_column("model", no_wrap=True)
+    for column in ("HR@10", "NDCG@10", "95 % over users", "MRR", "first-time"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, line in report.models.items():
         table.add_row(
             name,
             f"{line.hr:.4f}",
             f"{line.ndcg:.4f}",
-            f"{line.ndcg_low:.4f} … {line.ndcg_high:.4f}",
+            f"{line.ndcg_low:.4f}-{line.ndcg_high:.4f}",
             f"{line.mrr:.4f}",
             f"{line.first_time_ndcg:.4f}",
         )
     console = Console()
     console.print(table)
+    console.print("first-time: NDCG@10 where the user had not met the item before", style="dim")
     console.print(
-        f"{report.events:,} events in {report.seconds:.1f} s ({report.events_per_s:,.0f} events/s), state {report.digest}"
+        f"{report.events:,} events in {report.seconds:.1f} s ({report.events_per_s:,.0f} events/s); "
+        f"state {report.digest}"
     )
     for reason, count in report.dropped.items():
         console.print(f"left out: {count:,} {reason}", style="dim")

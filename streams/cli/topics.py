@@ -26,18 +26,14 @@ def create(
     broker: Broker = None,
     prefix: Prefix = None,
     partitions: Partitions = None,
-    replication: Annotated[
-        int, typer.Option(help="Copies of each partition; -1: what the broker is set to.")
-    ] = -1,
+    replication: Annotated[int, typer.Option(help="Copies of each partition; -1: what the broker is set to.")] = -1,
     config: Config = None,
 ) -> None:
     """Create the topics; safe to repeat."""
     from streams.admin import create_topics
 
     settings = load_settings({"broker": broker, "prefix": prefix, "partitions": partitions}, config=config)
-    created = create_topics(
-        broker_of(settings), settings.prefix, settings.partitions, replication=replication
-    )
+    created = create_topics(broker_of(settings), settings.prefix, settings.partitions, replication=replication)
     for name in created:
         typer.echo(f"created {name}")
     typer.echo("all topics are there" if not created else f"{len(created)} topics created, all are usable")
@@ -60,9 +56,7 @@ def list_(broker: Broker = None, prefix: Prefix = None, config: Config = None) -
 
 def schema(
     name: Annotated[str | None, typer.Argument(help="A topic without its prefix, e.g. interactions.")] = None,
-    asyncapi: Annotated[
-        bool, typer.Option("--asyncapi", help="All topics as one AsyncAPI 3 document.")
-    ] = False,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="All topics as one AsyncAPI 3 document.")] = False,
     prefix: Prefix = None,
 ) -> None:
     """Print JSON."""

@@ -36,9 +36,7 @@ def validate(
     for problem in report.problems:
         typer.echo(f"  {problem}", err=True)
     if not report.ok:
-        typer.echo(
-            f"error: {file}: {report.n_problems:,} problem(s), the first ones above; mend the lines", err=True
-        )
+        typer.echo(f"error: {file}: {report.n_problems:,} problem(s), the first ones above; mend the lines", err=True)
         raise typer.Exit(2)
     typer.echo("ok")
 
@@ -51,12 +49,8 @@ def _lines(report: ValidationReport) -> list[str]:
         f"event types: {types}",
     ]
     if report.span is not None:
-        first, last = (
-            datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M") for ms in report.span
-        )
-        lines.append(
-            f"time: {first} to {last} UTC" + ("" if report.in_time_order else ", not in time order (sorted)")
-        )
+        first, last = (datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M") for ms in report.span)
+        lines.append(f"time: {first} to {last} UTC" + ("" if report.in_time_order else ", not in time order (sorted)"))
     lines.append(f"repeated rows: {report.duplicates:,} (kept)")
     lines += [f"dropped, {reason}: {count:,}" for reason, count in report.dropped.items()]
     return lines + report.notes

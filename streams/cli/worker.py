@@ -13,12 +13,8 @@ import typer
 from streams.cli.options import Broker, Config, Prefix, StateDir, broker_of
 from streams.settings import Settings, load_settings
 
-Batching = Annotated[
-    str | None, typer.Option(help="adaptive, or fixed:B for a border at every offset divisible by B.")
-]
-HttpPort = Annotated[
-    int | None, typer.Option(help="Read-only JSON port; 0 takes any free one.", show_default="8321")
-]
+Batching = Annotated[str | None, typer.Option(help="adaptive, or fixed:B for a border at every offset divisible by B.")]
+HttpPort = Annotated[int | None, typer.Option(help="Read-only JSON port; 0 takes any free one.", show_default="8321")]
 Learn = Annotated[bool | None, typer.Option("--learn/--no-learn", help="Learn on line from every event.")]
 
 

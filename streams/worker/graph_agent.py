@@ -22,6 +22,7 @@ from streams.settings import Settings
 from streams.worker.acks import HeldEvents
 from streams.worker.catchup import CatchUp
 from streams.worker.counters import Counters
+from streams.worker.delivery import deliveries
 from streams.worker.intake import Intake
 from streams.worker.letters import Letters, Origin
 from streams.worker.scoring_agent import ListMaker
@@ -177,13 +178,8 @@ class Lane:
         return self.intake.take(self._max_batch)
 
     async def _publish(self, outcome: Outcome) -> None:
-        sent = [
-            await self._letters.dead(Origin.of(event), code, text) for event, code, text in outcome.refused
-        ]
-        sent += [
-            await self._letters.forward(event, user_id, partition)
-            for event, user_id, partition in outcome.moved
-        ]
+        sent = [await self._letters.dead(Origin.of(event), code, text) for event, code, text in outcome.refused]
+        sent += [await self._letters.forward(event, user_id, partition) for event, user_id, partition in outcome.moved]
         # Before the events count as handled the broker must have these: nobody will see the records again.
         await self._letters.delivered(sent)
         if outcome.result.step is not None:
@@ -213,7 +209,7 @@ class GraphAgent:
 
     async def consume(self, stream: StreamT) -> None:
         """Take events without acknowledging them; an event of a partition that has gone comes again elsewhere."""
-        async for event in stream.noack().events():
-            lane = self.lanes.get(event.message.partition)
+        async for events in deliveries(stream):
+            lane = self.lanes.get(events[0].message.partition)
             if lane is not None:
-                await lane.intake.put(event)
+                await lane.intake.put(events)

@@ -129,11 +129,7 @@ class HttpPort:
 
     async def _ready(self, request: web.Request) -> web.Response:
         reason = self._overview.not_ready()
-        return (
-            _json({"status": "ready"})
-            if reason is None
-            else _json({"status": "not ready", "reason": reason}, 503)
-        )
+        return _json({"status": "ready"}) if reason is None else _json({"status": "not ready", "reason": reason}, 503)
 
     def _hosted(self, user: str) -> HostedShard:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from faust.types import EventT
 
@@ -36,10 +37,10 @@ class Intake:
         """The newest delivered offset, None when empty."""
         return self._events[-1].message.offset if self._events else None
 
-    async def put(self, event: EventT) -> None:
-        """Add an event; waits while the bound is reached, which makes Faust stop fetching."""
+    async def put(self, events: Sequence[EventT]) -> None:
+        """Add events; waits while the bound is reached, which makes Faust stop fetching."""
         await self._room.wait()
-        self._events.append(event)
+        self._events.extend(events)
         self._changed.set()
         if len(self._events) >= self._bound:
             self._room.clear()

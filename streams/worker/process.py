@@ -28,8 +28,8 @@ from streams.worker.counters import Counters
 from streams.worker.exit_codes import ExitCode, StateError
 from streams.worker.graph_agent import GraphAgent, Lane
 from streams.worker.http_port import HttpPort
-from streams.worker.log_ends import LogEnds
 from streams.worker.letters import Letters
+from streams.worker.log_ends import LogEnds
 from streams.worker.metrics import MetricPublisher
 from streams.worker.requests import RequestsAgent
 from streams.worker.scoring_agent import ListMaker
@@ -83,9 +83,7 @@ class GraphWorker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
-        states = await asyncio.to_thread(
-            check_topics, self._broker, self._settings.prefix, self._settings.partitions
-        )
+        states = await asyncio.to_thread(check_topics, self._broker, self._settings.prefix, self._settings.partitions)
         log_ids = {state.spec.name: state.topic_id or "" for state in states}
         self._log_id, self.host.users_log_id = log_ids["interactions"], log_ids["users"]
         # The first engine of a process imports some nine hundred modules of torch: do it while the group is joined.
@@ -257,9 +255,7 @@ class GraphWorker:
             for partition, lane in list(self.graph.lanes.items()):
                 if lane.catch_up.done:
                     offset = lane.hosted.shard.applied_offset
-                    await self.metrics.publish(
-                        partition, offset, lane.metrics.figures(), lane.metrics.targets()
-                    )
+                    await self.metrics.publish(partition, offset, lane.metrics.figures(), lane.metrics.targets())
 
     # -- what others see --------------------------------------------------------------------------------------
 
@@ -298,9 +294,7 @@ class GraphWorker:
             "not_ready": self.not_ready(),
             "broker": self._broker,
             "lag": sum(self._lag(lane) for lane in list(self.graph.lanes.values())),
-            "applied": {
-                str(p): lane.hosted.shard.applied_offset for p, lane in list(self.graph.lanes.items())
-            },
+            "applied": {str(p): lane.hosted.shard.applied_offset for p, lane in list(self.graph.lanes.items())},
             "log_ends": {str(partition): end for partition, end in self._ends.items()},
             "counters": self.counters.describe(),
             "dead_letters": dict(self.letters.by_code),

@@ -53,9 +53,7 @@ class ListMaker:
     def touch(self, users: Mapping[str, int | None]) -> None:
         """Ask for lists. The value is the broker time (ms) of the event that caused it; None: measure nothing."""
         for user, received in users.items():
-            self._waiting.setdefault(
-                user, received
-            )  # the first unlisted event counts, for order and for the clock
+            self._waiting.setdefault(user, received)  # the first unlisted event counts, for order and for the clock
         while len(self._waiting) > MAX_WAITING:
             self._waiting.pop(next(iter(self._waiting)))
             self.shed += 1
@@ -94,9 +92,7 @@ class ListMaker:
         """Send lists to `recommendations`, keyed by user. `request_ids` (user to request) marks them as answers."""
         sent: list[Awaitable[object]] = []
         for made in lists:
-            message = self.message(
-                made, received.get(made.user_id), score_ms, (request_ids or {}).get(made.user_id)
-            )
+            message = self.message(made, received.get(made.user_id), score_ms, (request_ids or {}).get(made.user_id))
             key = made.user_id.encode()
             sent.append(await self._app.producer.send(self._topic, key, encode(message), None, None, None))
         self._counters.lists.add(len(lists))

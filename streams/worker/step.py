@@ -95,13 +95,9 @@ def step_of(partitions: int, events: Sequence[EventT]) -> partial[Outcome]:
     return partial(take_step, partitions, events)
 
 
-def _move_once(
-    event: EventT, user_id: str, home: int, code: str, refused: list[Refused], moved: list[Moved]
-) -> None:
+def _move_once(event: EventT, user_id: str, home: int, code: str, refused: list[Refused], moved: list[Moved]) -> None:
     if Letters.was_moved(event):
-        text = (
-            f"the record was moved to partition {event.message.partition} once and its user lives on {home}: "
-        )
+        text = f"the record was moved to partition {event.message.partition} once and its user lives on {home}: "
         text += "workers or topics disagree about the number of partitions; run `evergraph topics list`"
         refused.append(Refused(event, code, text))
     else:

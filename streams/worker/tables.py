@@ -29,9 +29,7 @@ MAX_ITEM_BYTES = 1024 * 1024
 class CompactTopics:
     """Reads `items` and `users` into the shards."""
 
-    def __init__(
-        self, broker: str, settings: Settings, host: ShardHost, letters: Letters, ends: LogEnds
-    ) -> None:
+    def __init__(self, broker: str, settings: Settings, host: ShardHost, letters: Letters, ends: LogEnds) -> None:
         self.items = 0
         self.users = 0
         self.ready = False

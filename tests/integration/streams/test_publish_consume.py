@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 from kafka import TopicPartition
 
 from dyngraph.events import EventType, Item
+from evaluation.readers.log import InteractionLog
 from streams.admin import (
     BrokerUnreachable,
     TopicMismatch,
@@ -22,8 +22,7 @@ from streams.admin import (
     list_topics,
     topic_ids,
 )
-from streams.codec import decode, decode_interaction, encode
-from evaluation.readers.log import InteractionLog
+from streams.codec import decode, decode_interaction, encode, to_interaction
 from streams.consumer import (
     NoSuchTopic,
     Record,
