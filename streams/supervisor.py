@@ -1,8 +1,8 @@
 """A whole installation on one machine: broker, topics and worker, started together and stopped together.
 
-The worker is a process of its own, so that it can be killed and restarted like any worker, and so that a terminal that only
-watches does not share its interpreter. It runs in its own session: Ctrl-C reaches the supervisor alone, which then stops
-the worker (it writes a snapshot) before the broker.
+The worker is a process of its own, so that it can be killed and restarted like any worker, and so that a
+terminal that only watches does not share its interpreter. It runs in its own session: Ctrl-C reaches the
+supervisor alone, which then stops the worker (it writes a snapshot) before the broker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ EMBEDDED_SESSION_MS = 3_000
 
 
 class WorkerGone(RuntimeError):
-    """Raised when the worker ended and starting it again would not help; the text holds the end of its log."""
+    """Raised when the worker ended and starting it again would not help; the text holds the end of its
+    log."""
 
 
 class Installation:
@@ -59,7 +60,8 @@ class Installation:
         self._worker: subprocess.Popen[bytes] | None = None
         self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
 
-    # -- start and stop ---------------------------------------------------------------------------------------
+    # -- start and stop
+    # ---------------------------------------------------------------------------------------
 
     def start(self) -> Installation:
         """Start what is missing. Raises `BrokerError`, `TopicMismatch`; leaves nothing running then."""
@@ -102,7 +104,8 @@ class Installation:
     ) -> None:
         self.stop()
 
-    # -- the worker -------------------------------------------------------------------------------------------
+    # -- the worker
+    # -------------------------------------------------------------------------------------------
 
     @property
     def worker_pid(self) -> int | None:
@@ -128,7 +131,8 @@ class Installation:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Start the worker again if it died. Raises `WorkerGone` when that cannot help, or did not, too often."""
+        """Start the worker again if it died. Raises `WorkerGone` when that cannot help, or did not, too
+        often."""
         if self._embedded is not None and not self._embedded.running:
             raise WorkerGone("the embedded broker has ended, and its log with it; start again")
         code = self._worker.poll() if self._worker is not None else None

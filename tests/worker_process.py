@@ -145,7 +145,8 @@ def records(
     timeout_s: float = 30.0,
     where: Callable[[Record], bool] = lambda record: True,
 ) -> list[Record]:
-    """At least `count` records of a topic (full name) for which `where` holds, waiting for them with a deadline."""
+    """At least `count` records of a topic (full name) for which `where` holds, waiting for them with a
+    deadline."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = [record for record in read_to_end(broker, topic) if where(record)]

@@ -1,8 +1,8 @@
 """When a shard has caught up with the log, and what was touched on the way.
 
-A worker that starts behind would otherwise publish thousands of outdated lists, one per old event. So each shard notes
-the log's end at its assignment; until it is there it publishes no list, trigger or metric, and then one list for each
-user it touched.
+A worker that starts behind would otherwise publish thousands of outdated lists, one per old event. So each
+shard notes the log's end at its assignment; until it is there it publishes no list, trigger or metric, and
+then one list for each user it touched.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class CatchUp:
     def reached(self, shard: Shard) -> bool:
         """Whether everything that can be applied up to the target has been.
 
-        With fixed batching a step that the log does not hold whole yet cannot be applied, so it does not count.
+        With fixed batching a step that the log does not hold whole yet cannot be applied, so it does not
+        count.
         """
         first = shard.applied_offset + 1
         if first >= self.target:
@@ -42,7 +43,8 @@ class CatchUp:
         return border is not None and border >= self.target
 
     def finish(self) -> dict[str, None]:
-        """Mark as caught up; the users to make a list for now. Their events are old, so no time is measured from them."""
+        """Mark as caught up; the users to make a list for now. Their events are old, so no time is measured
+        from them."""
         self.done = True
         touched, self._touched = self._touched, {}
         return touched

@@ -1,7 +1,8 @@
 """Which tombstones of `users` a shard has honoured.
 
-The topic is compact and read whole at each start, so an old tombstone comes again and again; honouring it twice would also
-erase what the user did since. The place is kept beside the shard's snapshots, because it moves with them.
+The topic is compact and read whole at each start, so an old tombstone comes again and again; honouring it
+twice would also erase what the user did since. The place is kept beside the shard's snapshots, because it
+moves with them.
 """
 
 from __future__ import annotations

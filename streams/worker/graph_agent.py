@@ -1,9 +1,10 @@
 """The graph agent: a partition's records become steps of its shard.
 
-One lane per hosted partition: Faust's actor puts events in at one end, the lane takes whole steps out at the other, runs
-them in the shard's thread, publishes what has to be published, and holds the events until they may be acknowledged.
-Nothing may escape a lane: an agent that raises is restarted by Faust with the offset advanced, so an event would be lost;
-here a failed step stops the worker instead, with the state as it was and the log still holding the truth.
+One lane per hosted partition: Faust's actor puts events in at one end, the lane takes whole steps out at the
+other, runs them in the shard's thread, publishes what has to be published, and holds the events until they
+may be acknowledged. Nothing may escape a lane: an agent that raises is restarted by Faust with the offset
+advanced, so an event would be lost; here a failed step stops the worker instead, with the state as it was and
+the log still holding the truth.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from faust.types import EventT, StreamT
 
@@ -32,16 +33,23 @@ from streams.worker.step import Outcome, step_of
 log = logging.getLogger(__name__)
 
 RELIST_LAST = 4_096
-"""Of the records that a snapshot already holds, the users of the last so many get a list again after a start: a list may
-have been waiting when the worker ended, and its event never comes to a step again."""
+"""Of the records that a snapshot already holds, the users of the last so many get a list again after a start:
+a list may have been waiting when the worker ended, and its event never comes to a step again."""
 
 COMMIT_LOOK_S = 1.0
 
 Fail = Callable[[BaseException], None]
 
 
+class DeliveryGapError(RuntimeError):
+    """Raised when offsets were skipped that hold records."""
+
+
 class Lane:
-    """The way of one hosted partition's events."""
+    """The way of one hosted partition's events.
+
+    `is_lost(first, end)` tells whether the log holds records at those offsets (`end` exclusive).
+    """
 
     def __init__(
         self,
@@ -51,6 +59,7 @@ class Lane:
         letters: Letters,
         lists: ListMaker,
         counters: Counters,
+        is_lost: Callable[[int, int], Awaitable[bool]],
     ) -> None:
         self.hosted = hosted
         self.lists = lists
@@ -60,6 +69,7 @@ class Lane:
         self.intake = Intake(4 * settings.max_batch)
         self.held = HeldEvents()
         self._partitions = partitions
+        self._is_lost = is_lost
         self._max_batch = settings.max_batch
         self._linger_s = settings.linger_ms / 1000
         self._letters = letters
@@ -92,7 +102,8 @@ class Lane:
         self._opened_at = -1  # the lists that a start owes have been made, or wait in this process
 
     def caught_up_now(self) -> None:
-        """See whether the log end noted at the assignment is reached, and if so make the lists that are due."""
+        """See whether the log end noted at the assignment is reached, and if so make the lists that are
+        due."""
         if not self.catch_up.done and self.catch_up.reached(self.hosted.shard):
             due = self.catch_up.finish()
             log.info(
@@ -120,6 +131,7 @@ class Lane:
         if not events:
             await self._wait()
             return
+        await self._no_record_missing(events)
         generation = self.hosted.generation
         outcome = await self.hosted.run(step_of(self._partitions, events))
         self._stepped_at = time.monotonic()
@@ -128,8 +140,23 @@ class Lane:
         if generation == self.hosted.generation:
             self.held.hold(events)
 
+    async def _no_record_missing(self, events: list[EventT]) -> None:
+        """Hold Faust to its word that it delivers everything. Raises `DeliveryGapError`."""
+        before = self._applied
+        if events[-1].message.offset - before == len(events):
+            return
+        for event in events:
+            offset = event.message.offset
+            if offset > before + 1 and await self._is_lost(before + 1, offset):
+                raise DeliveryGapError(
+                    f"partition {self._partition}: offsets {before + 1} to {offset - 1} hold records that were not "
+                    "delivered; a new start reads them from the committed offset"
+                )
+            before = max(before, offset)
+
     async def _wait(self) -> None:
-        # Acknowledge on a quiet topic too: soon while some are left over, else when a new snapshot may be there.
+        # Acknowledge on a quiet topic too: soon while some are left over, else when a new snapshot may be
+        # there.
         timeout = None
         if self.held.releasable(self._commit_offset):
             timeout = 0.05
@@ -141,7 +168,8 @@ class Lane:
             return
 
     async def _look_at_commit_offset(self) -> None:
-        # It is read from the snapshots' manifests, so it is asked for in the shard's thread, and not with every step.
+        # It is read from the snapshots' manifests, so it is asked for in the shard's thread, and not with
+        # every step.
         if time.monotonic() - self._commit_offset_at > COMMIT_LOOK_S:
             self._commit_offset = await self.hosted.run(lambda shard: shard.commit_offset)
             self._commit_offset_at = time.monotonic()
@@ -208,7 +236,8 @@ class GraphAgent:
         self.lanes: dict[int, Lane] = {}
 
     async def consume(self, stream: StreamT) -> None:
-        """Take events without acknowledging them; an event of a partition that has gone comes again elsewhere."""
+        """Take events without acknowledging them; an event of a partition that has gone comes again
+        elsewhere."""
         async for events in deliveries(stream):
             lane = self.lanes.get(events[0].message.partition)
             if lane is not None:

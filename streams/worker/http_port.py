@@ -1,6 +1,7 @@
 """The read-only HTTP port of a graph worker: lists, histories and state as JSON.
 
-Everything is computed from the shard at the moment of asking, between two steps; nothing asked here can change state.
+Everything is computed from the shard at the moment of asking, between two steps; nothing asked here can
+change state.
 """
 
 from __future__ import annotations

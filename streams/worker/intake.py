@@ -1,8 +1,9 @@
 """Events that were delivered and wait for their step.
 
-Faust's `noack_take` gathers a batch by a timer, which costs every event half of the timer and wakes an idle worker all
-the time. Here one side puts events as they come and the other takes whatever is there when the shard is free, so batches
-grow by themselves exactly when the shard is the bottleneck, and an event on a quiet topic waits for nothing.
+Faust's `noack_take` gathers a batch by a timer, which costs every event half of the timer and wakes an idle
+worker all the time. Here one side puts events as they come and the other takes whatever is there when the
+shard is free, so batches grow by themselves exactly when the shard is the bottleneck, and an event on a quiet
+topic waits for nothing.
 """
 
 from __future__ import annotations

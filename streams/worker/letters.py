@@ -1,4 +1,5 @@
-"""Records that leave the normal way: dead letters with their original bytes, and events moved to their own partition."""
+"""Records that leave the normal way: dead letters with their original bytes, and events moved to their own
+partition."""
 
 from __future__ import annotations
 
@@ -65,7 +66,10 @@ class Letters:
         )
         self.by_code[code] += 1
         log.warning("dead letter %s: %s: %s", letter.id, code, text[:300])
-        return await self._app.producer.send(self._topic, origin.key, encode(letter), None, None, None)
+        sent: Awaitable[object] = await self._app.producer.send(
+            self._topic, origin.key, encode(letter), None, None, None
+        )
+        return sent
 
     async def forward(self, event: EventT, user_id: str, partition: int) -> Awaitable[object]:
         """Send a record to the partition its user lives on, under the right key, marked as moved."""
@@ -83,7 +87,10 @@ class Letters:
             )
         headers = {**event.headers, FORWARDED: b"1"}
         key = user_id.encode()
-        return await self._app.producer.send(origin.topic, key, origin.value, partition, None, headers)
+        sent: Awaitable[object] = await self._app.producer.send(
+            origin.topic, key, origin.value, partition, None, headers
+        )
+        return sent
 
     @staticmethod
     def was_moved(event: EventT) -> bool:

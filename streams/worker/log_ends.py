@@ -1,8 +1,9 @@
 """Where a log ends, by a connection of our own and true on every broker.
 
-It serves three questions: what a shard has to catch up with, when a compact topic is read whole, and whether events wait
-that Faust does not fetch. The embedded broker's own answer (ListOffsets) is too low by the size of the last batch, but each
-fetch carries the true high watermark, so a record near the end is fetched and thrown away.
+It serves four questions: what a shard has to catch up with, when a compact topic is read whole, whether
+events wait that Faust does not fetch, and whether offsets that it skipped hold anything. The embedded
+broker's own answer (ListOffsets) is too low by the size of the last batch, but each fetch carries the true
+high watermark, so a record near the end is fetched and thrown away.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class LogEnds:
         await self._consumer.stop()
 
     async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Per partition the first kept offset and the one the next record will get. Raises the client's errors."""
+        """Per partition the first kept offset and the one the next record will get. Raises the client's
+        errors."""
         wanted = [TopicPartition(topic, partition) for partition in partitions]
         if not wanted:
             return {}
@@ -55,13 +57,26 @@ class LogEnds:
         """Per partition the offset that the next record will get."""
         return {partition: end for partition, (_, end) in (await self.bounds(topic, partitions)).items()}
 
+    async def holds_record(self, topic: str, partition: int, first: int, end: int) -> bool:
+        """Whether the log has a record at an offset from `first` to `end` (exclusive).
+
+        Offsets without one are usual after transactions and compaction, and mean loss everywhere else.
+        """
+        tp = TopicPartition(topic, partition)
+        async with self._turn:
+            self._consumer.assign([tp])
+            self._consumer.seek(tp, first)
+            fetched = await self._consumer.getmany(timeout_ms=int(_FETCH_WITHIN_S * 1000), max_records=1)
+        return any(first <= record.offset < end for record in fetched.get(tp, ()))
+
     async def _high_watermarks(self, listed: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
         self._consumer.assign(list(listed))
         for tp, end in listed.items():
             self._consumer.seek(tp, end - 1)
         missing = set(listed)
         deadline = time.monotonic() + _FETCH_WITHIN_S
-        # Where the place before the end holds no record (a transaction's marker), the listed end is the true one.
+        # Where the place before the end holds no record (a transaction's marker), the listed end is the true
+        # one.
         while missing and time.monotonic() < deadline:
             missing -= set(await self._consumer.getmany(timeout_ms=50))
         return {tp: max(end, self._consumer.highwater(tp) or 0) for tp, end in listed.items()}

@@ -28,7 +28,8 @@ class MetricPublisher:
         figures: Mapping[str, Mapping[str, float]],
         targets: Mapping[str, int],
     ) -> None:
-        """Send a point per model and figure; `offset` is the newest applied, `targets` how many events they are over."""
+        """Send a point per model and figure; `offset` is the newest applied, `targets` how many events they
+        are over."""
         if offset == self._published.get(partition):
             return
         self._published[partition] = offset

@@ -1,7 +1,8 @@
 """The graph worker as one process: what is started in which order, and how it ends.
 
-Order of start: check the topics, read the compact topics whole, serve HTTP (not ready yet), join the group; with each
-assignment the shards are opened and the place to read from is set. Order of the end: no further step, snapshot, leave.
+Order of start: check the topics, read the compact topics whole, serve HTTP (not ready yet), join the group;
+with each assignment the shards are opened and the place to read from is set. Order of the end: no further
+step, snapshot, leave.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import os
 import signal
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,9 @@ class GraphWorker:
         system = SystemConfig(seed=settings.seed)
         self._warm_up = lambda: build_engine(system)
         self._warm: asyncio.Task[Any] | None = None
-        self.host = ShardHost(lambda partition: open_shard(config, partition, system), settings.partitions)
+        self.host = ShardHost(
+            lambda partition: open_shard(config, partition, system), config.folder, settings.partitions
+        )
         self.log_ends = LogEnds(broker)
         self.letters = Letters(self.app, settings)
         self.tables = CompactTopics(broker, settings, self.host, self.letters, self.log_ends)
@@ -76,7 +80,8 @@ class GraphWorker:
         self.port = HttpPort(self.host, self)
         self._watchdog = Watchdog(settings.watchdog_s, self._pulse, self._plain_state)
 
-    # -- the life of the process ------------------------------------------------------------------------------
+    # -- the life of the process
+    # ------------------------------------------------------------------------------
 
     async def run(self) -> ExitCode:
         """Work until asked to stop or until something fails; the exit code says which."""
@@ -86,7 +91,8 @@ class GraphWorker:
         states = await asyncio.to_thread(check_topics, self._broker, self._settings.prefix, self._settings.partitions)
         log_ids = {state.spec.name: state.topic_id or "" for state in states}
         self._log_id, self.host.users_log_id = log_ids["interactions"], log_ids["users"]
-        # The first engine of a process imports some nine hundred modules of torch: do it while the group is joined.
+        # The first engine of a process imports some nine hundred modules of torch: do it while the group is
+        # joined.
         self._warm = asyncio.create_task(asyncio.to_thread(self._warm_up))
         port = await self.port.start(self._settings.http_host, self._settings.http_port)
         try:
@@ -130,8 +136,7 @@ class GraphWorker:
             await self.host.close(hosted.partition)
         await self.tables.stop()
         await self.log_ends.stop()
-        with contextlib.suppress(FileNotFoundError):
-            (self._settings.state_dir / NOTE).unlink()
+        self._withdraw_note()
 
     def _attach(self) -> None:
         interactions = self.app.topic(
@@ -150,7 +155,8 @@ class GraphWorker:
         self.app.on_partitions_revoked.connect(self._on_revoked)
         self.app.on_rebalance_complete.connect(self._on_assigned)
 
-    # -- assignments ------------------------------------------------------------------------------------------
+    # -- assignments
+    # ------------------------------------------------------------------------------------------
 
     async def _on_revoked(self, app: WorkerApp, revoked: set[TP], **kwargs: Any) -> None:
         for tp in revoked:
@@ -180,17 +186,7 @@ class GraphWorker:
         tp = TP(self._topic, partition)
         first, end = (await self.log_ends.bounds(self._topic, [partition]))[partition]
         shard = lane.hosted.shard
-        if end <= shard.applied_offset:
-            raise StateError(
-                f"partition {partition} ends at offset {end} and the state has applied up to {shard.applied_offset}: the "
-                f"log has lost records. Restore it, or move {self._settings.state_dir} away to rebuild the state"
-            )
-        if shard.applied_offset >= 0 and first > shard.applied_offset + 1:
-            raise StateError(
-                f"partition {partition} begins at offset {first} and the state needs {shard.applied_offset + 1}: retention "
-                "has passed it. Restore a newer snapshot, or load history with `evergraph replay FILE --snapshot DIR`, or "
-                f"move {self._settings.state_dir} away to begin from what the log still holds"
-            )
+        self._hold_log_to_state(partition, shard.applied_offset, first, end)
         commit = await lane.hosted.run(lambda shard: shard.commit_offset)
         start = max(commit, first)
         before = await self.app.start_at(tp, start)
@@ -201,10 +197,26 @@ class GraphWorker:
         lane.catch_up.begin(end)
         lane.caught_up_now()
 
+    def _hold_log_to_state(self, partition: int, applied: int, first: int, end: int) -> None:
+        """Raise `StateError` where going on would skip events: an instruction, since no program can mend it."""
+        away = f"move {self._settings.state_dir} away"
+        if end <= applied:
+            raise StateError(
+                f"partition {partition} ends at offset {end} and the state has applied up to {applied}: the log "
+                f"has lost records. Restore it, or {away} to rebuild the state from what there is"
+            )
+        if applied >= 0 and first > applied + 1:
+            raise StateError(
+                f"partition {partition} begins at offset {first} and the state needs {applied + 1}: retention has "
+                "passed it. Restore a newer snapshot, or load history with `evergraph replay FILE --snapshot "
+                f"DIR`, or {away} to begin from what the log still holds"
+            )
+
     def _open_lane(self, hosted: Any) -> None:
         version = f"evergraph-{hosted.shard.describe().get('model_version', 0)}"
         lists = ListMaker(hosted, self.app, self._settings, self.counters, version)
-        lane = Lane(hosted, self.host.partitions, self._settings, self.letters, lists, self.counters)
+        is_lost = partial(self.log_ends.holds_record, self._topic, hosted.partition)
+        lane = Lane(hosted, self.host.partitions, self._settings, self.letters, lists, self.counters, is_lost)
         self.graph.lanes[hosted.partition] = lane
         self._lane_tasks[hosted.partition] = [
             asyncio.create_task(lane.run(self.fail)),
@@ -218,7 +230,8 @@ class GraphWorker:
             task.cancel()
         await self.host.close(partition)
 
-    # -- background -------------------------------------------------------------------------------------------
+    # -- background
+    # -------------------------------------------------------------------------------------------
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.add(asyncio.create_task(self._guarded(work)))
@@ -231,7 +244,8 @@ class GraphWorker:
             self.fail(error)
 
     async def _heartbeat(self) -> None:
-        """Each second: show life to the watchdog, ask for log ends, and see whether Faust or the supervisor died."""
+        """Each second: show life to the watchdog, ask for log ends, and see whether Faust or the supervisor
+        died."""
         while True:
             await asyncio.sleep(BEAT_S)
             self._beats += 1
@@ -257,7 +271,8 @@ class GraphWorker:
                     offset = lane.hosted.shard.applied_offset
                     await self.metrics.publish(partition, offset, lane.metrics.figures(), lane.metrics.targets())
 
-    # -- what others see --------------------------------------------------------------------------------------
+    # -- what others see
+    # --------------------------------------------------------------------------------------
 
     def not_ready(self) -> str | None:
         """See `Overview`."""
@@ -303,7 +318,8 @@ class GraphWorker:
         }
 
     def _lag(self, lane: Lane) -> int:
-        """Events in the log that could be applied now: the rest of an incomplete fixed batch is not waiting for us."""
+        """Events in the log that could be applied now: the rest of an incomplete fixed batch is not waiting
+        for us."""
         shard = lane.hosted.shard
         end = self._ends.get(lane.hosted.partition, 0)
         border = shard.next_border(shard.applied_offset + 1)
@@ -315,6 +331,13 @@ class GraphWorker:
         lanes = list(self.graph.lanes.values())
         applied = sum(lane.hosted.shard.applied_offset for lane in lanes) + self.counters.skipped
         return Pulse(self._beats, applied, sum(self._lag(lane) for lane in lanes))
+
+    def _withdraw_note(self) -> None:
+        note = self._settings.state_dir / NOTE
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            # Another worker of this state directory may have written its own since.
+            if msgspec.json.decode(note.read_bytes(), type=dict[str, Any]).get("pid") == os.getpid():
+                note.unlink()
 
     def _write_note(self, port: int) -> None:
         note = {

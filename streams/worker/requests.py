@@ -1,7 +1,7 @@
 """The requests agent: a list on demand, from the shard of the asking user, published to `recommendations`.
 
-It shares the shard with steps and lists by turns. Requests have one deadline only, the asker's patience, so they are
-answered as they come; an unknown user gets what is popular.
+It shares the shard with steps and lists by turns. Requests have one deadline only, the asker's patience, so
+they are answered as they come; an unknown user gets what is popular.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 LIST_FAILED = "list_failed"
 
 _OVERFETCH = 10
-"""With filters so many times more items are ranked first: filters see the catalogue, which the ranking does not."""
+"""With filters so many times more items are ranked first: filters see the catalogue, which the ranking does
+not."""
 
 
 class RequestsAgent:
@@ -107,7 +108,8 @@ class RequestsAgent:
         return RecommendationList(made.user_id, made.horizon, kept)
 
     def _passes(self, item_id: str, filters: Filters) -> bool:
-        """Whether the catalogue says that the item fits; an item it does not know fits only where nothing is asked."""
+        """Whether the catalogue says that the item fits; an item it does not know fits only where nothing is
+        asked."""
         item = self._host.item(item_id)
         if item is None:
             return not (filters.categories or filters.brands or filters.price_min or filters.price_max)

@@ -1,7 +1,8 @@
 """The scoring agent: every touched user gets a fresh list, and under load fewer lists rather than later ones.
 
-Waiting users are kept once each, however many events they caused: the list is made from the state at its turn, so one
-list serves them all. The graph agent and this one take turns on the shard, so neither starves the other.
+Waiting users are kept once each, however many events they caused: the list is made from the state at its
+turn, so one list serves them all. The graph agent and this one take turns on the shard, so neither starves
+the other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from streams.worker.shards import HostedShard
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000
-"""Waiting users per partition; beyond it the longest waiting are dropped and counted: their next event lists them."""
+"""Waiting users per partition; beyond it the longest waiting are dropped and counted: their next event lists
+them."""
 
 
 class ListMaker:
@@ -51,7 +53,8 @@ class ListMaker:
         return len(self._waiting)
 
     def touch(self, users: Mapping[str, int | None]) -> None:
-        """Ask for lists. The value is the broker time (ms) of the event that caused it; None: measure nothing."""
+        """Ask for lists. The value is the broker time (ms) of the event that caused it; None: measure
+        nothing."""
         for user, received in users.items():
             self._waiting.setdefault(user, received)  # the first unlisted event counts, for order and for the clock
         while len(self._waiting) > MAX_WAITING:
@@ -61,7 +64,8 @@ class ListMaker:
             self._wanted.set()
 
     async def run(self) -> None:
-        """Make lists until cancelled. A list that fails changes no state: it is told and counted, and work goes on."""
+        """Make lists until cancelled. A list that fails changes no state: it is told and counted, and work
+        goes on."""
         while True:
             await self._wanted.wait()
             users = dict(list(self._waiting.items())[: self._at_once])
@@ -89,19 +93,29 @@ class ListMaker:
         score_ms: float,
         request_ids: Mapping[str, str] | None = None,
     ) -> list[Awaitable[object]]:
-        """Send lists to `recommendations`, keyed by user. `request_ids` (user to request) marks them as answers."""
+        """Send lists to `recommendations`, keyed by user. `request_ids` (user to request) marks them as
+        answers."""
         sent: list[Awaitable[object]] = []
         for made in lists:
             message = self.message(made, received.get(made.user_id), score_ms, (request_ids or {}).get(made.user_id))
             key = made.user_id.encode()
-            sent.append(await self._app.producer.send(self._topic, key, encode(message), None, None, None))
+            future = await self._app.producer.send(self._topic, key, encode(message), None, None, None)
+            future.add_done_callback(self._see_delivery)
+            sent.append(future)
         self._counters.lists.add(len(lists))
         return sent
+
+    def _see_delivery(self, sent: asyncio.Future[object]) -> None:
+        # Nobody waits for a list: the user's next event makes another. But it is told, and counted.
+        if not sent.cancelled() and (error := sent.exception()) is not None:
+            self.failed += 1
+            log.error("a list was not delivered: %s", error)
 
     def message(
         self, made: RecommendationList, received: int | None, score_ms: float, request_id: str | None
     ) -> RecommendationMessage:
-        """The published form. `list_id` follows from user, place in the log and variant, so repeats are recognised."""
+        """The published form. `list_id` follows from user, place in the log and variant, so repeats are
+        recognised."""
         timings = {"score_ms": round(score_ms, 2)}
         if received is not None:
             waited = time.time() * 1000 - received

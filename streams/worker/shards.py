@@ -1,8 +1,9 @@
 """Shards by partition, each with its own thread, opened and closed as Kafka assigns and revokes.
 
-A step is heavy and blocking, so it runs off the event loop; and a shard is no thread-safe thing, so everything that
-touches one goes through its single thread, taking turns in the order asked. The turns are what keeps list making from
-starving steps and steps from starving lists: both ask again after each turn, so under load they alternate.
+A step is heavy and blocking, so it runs off the event loop; and a shard is no thread-safe thing, so
+everything that touches one goes through its single thread, taking turns in the order asked. The turns are
+what keeps list making from starving steps and steps from starving lists: both ask again after each turn, so
+under load they alternate.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from dyngraph.events import Item
 from dyngraph.shard import Shard
 from streams.partitioning import partition_of
 from streams.worker.erasures import Erasures
+from streams.worker.shard_lock import ShardLock
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +33,22 @@ class NotHosted(LookupError):
 class HostedShard:
     """One shard and the only thread that may touch it.
 
-    `generation` counts assignments: a step begun under an older one still changes the state (it is in the journal), but
-    its events are delivered again, so it must not acknowledge them.
+    `generation` counts assignments: a step begun under an older one still changes the state (it is in the
+    journal), but its events are delivered again, so it must not acknowledge them.
     """
 
-    def __init__(self, shard: Shard, thread: ThreadPoolExecutor, erasures: Erasures) -> None:
+    def __init__(self, shard: Shard, thread: ThreadPoolExecutor, erasures: Erasures, lock: ShardLock) -> None:
         self.shard = shard
         self.partition = shard.partition
         self.generation = 0
         self.erasures = erasures
         self._thread = thread
+        self._lock = lock
         self._turn = asyncio.Lock()
 
     async def run(self, work: Callable[[Shard], T]) -> T:
-        """Do `work` on the shard in its thread, after everybody who asked earlier. Raises what `work` raises."""
+        """Do `work` on the shard in its thread, after everybody who asked earlier. Raises what `work`
+        raises."""
         async with self._turn:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, self.shard)
 
@@ -57,19 +62,23 @@ class HostedShard:
 
     async def close(self) -> None:
         """Wait for the running work, write a snapshot if anything happened since the last one, and let go."""
-        await self.run(Shard.close)
+        try:
+            await self.run(Shard.close)
+        finally:
+            self._lock.release()
         self._thread.shutdown(wait=False)
 
 
 class ShardHost:
     """All shards of this worker, and what every shard has to know: the catalogue and the tombstones."""
 
-    def __init__(self, open_shard: Callable[[int], Shard], partitions: int) -> None:
+    def __init__(self, open_shard: Callable[[int], Shard], folder: Callable[[int], Path], partitions: int) -> None:
         self.partitions = partitions
         """How many partitions `interactions` has, over all workers."""
         self.users_log_id = ""
         """Which log the tombstones' offsets belong to."""
         self._open_shard = open_shard
+        self._folder = folder
         self._shards: dict[int, HostedShard] = {}
         self._catalogue: dict[str, Item] = {}
         self._tombstones: dict[str, int] = {}
@@ -95,12 +104,22 @@ class ShardHost:
         return self.get(self._home(user_id))
 
     async def open(self, partition: int) -> HostedShard:
-        """Load a shard from its newest whole snapshot (or empty), with the catalogue and tombstones known so far."""
+        """Load a shard from its newest whole snapshot (or empty), with the catalogue and tombstones known so
+        far.
+
+        Waits while another process has it. Raises `ShardInUseError`.
+        """
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"shard-{partition}")
         loop = asyncio.get_running_loop()
-        shard = await loop.run_in_executor(thread, self._open_shard, partition)
-        erasures = Erasures(shard.config.folder(partition), self.users_log_id)
-        hosted = HostedShard(shard, thread, erasures)
+        folder = self._folder(partition)
+        lock = ShardLock(folder)
+        await loop.run_in_executor(thread, lock.acquire)
+        try:
+            shard = await loop.run_in_executor(thread, self._open_shard, partition)
+        except BaseException:
+            lock.release()
+            raise
+        hosted = HostedShard(shard, thread, Erasures(folder, self.users_log_id), lock)
         if self._catalogue:
             items = list(self._catalogue.values())
             await hosted.run(lambda shard: shard.put_items(items))
@@ -130,7 +149,8 @@ class ShardHost:
         return self._catalogue.get(item_id)
 
     async def erase(self, user_id: str, offset: int) -> None:
-        """Take a tombstone (its offset in `users`) to the user's shard: now if it is open, else when it opens here."""
+        """Take a tombstone (its offset in `users`) to the user's shard: now if it is open, else when it opens
+        here."""
         self._tombstones[user_id] = offset
         hosted = self._shards.get(self._home(user_id))
         if hosted is not None:

@@ -1,7 +1,8 @@
-"""From delivered records to one step of the shard: what runs in the shard's thread, apart from all publishing.
+"""From delivered records to one step of the shard: what runs in the shard's thread, apart from all
+publishing.
 
-Decoding happens here, in the same hop off the event loop as the step itself: a second hop would cost every event twice
-the wait for the interpreter lock.
+Decoding happens here, in the same hop off the event loop as the step itself: a second hop would cost every
+event twice the wait for the interpreter lock.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Outcome:
 def take_step(partitions: int, events: Sequence[EventT], shard: Shard) -> Outcome:
     """Decode and validate `events` (one whole step, in offset order) and apply them.
 
-    A record that is refused or moved still consumes its offset: the shard is handed a `LogRecord` without interaction.
+    A record that is refused or moved still consumes its offset: the shard is handed a `LogRecord` without
+    interaction.
     """
     begun = time.perf_counter()
     refused: list[Refused] = []

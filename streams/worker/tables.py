@@ -1,7 +1,8 @@
 """The compact topics a worker must know whole: the catalogue and the users' tombstones.
 
-They are read through a consumer without a group, so that every worker sees all of them, to the end before the worker is
-ready (an item without title or a user who asked to be forgotten must not appear in the first list), then followed.
+They are read through a consumer without a group, so that every worker sees all of them, to the end before the
+worker is ready (an item without title or a user who asked to be forgotten must not appear in the first list),
+then followed.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class CompactTopics:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
-            # The embedded broker answers an empty fetch after half of this, so a new title takes 0.1 s to arrive.
+            # The embedded broker answers an empty fetch after half of this, so a new title takes 0.1 s to
+            # arrive.
             fetch_max_wait_ms=200,
         )
 

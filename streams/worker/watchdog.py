@@ -1,8 +1,9 @@
 """The worst fault reported of stream workers is the silent stall: alive, in the group, and doing nothing.
 
-The watchdog runs in a thread of its own, so that it also sees an event loop that hangs; it trusts log ends asked for over
-another connection than Faust's, since a fetcher that has stalled does not notice new records. What it sees and where every
-thread stands goes to the log, then the process ends, because nothing inside it can be trusted to recover.
+The watchdog runs in a thread of its own, so that it also sees an event loop that hangs; it trusts log ends
+asked for over another connection than Faust's, since a fetcher that has stalled does not notice new records.
+What it sees and where every thread stands goes to the log, then the process ends, because nothing inside it
+can be trusted to recover.
 """
 
 from __future__ import annotations

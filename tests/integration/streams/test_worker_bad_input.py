@@ -1,4 +1,5 @@
-"""Everything a producer can get wrong lands in the dead letters, or where it belongs; its neighbours are processed."""
+"""Everything a producer can get wrong lands in the dead letters, or where it belongs; its neighbours are
+processed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a product engineer sees: interactions in, fresh explained lists out, requests answered, reads over HTTP."""
+"""What a product engineer sees: interactions in, fresh explained lists out, requests answered, reads over
+HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What an operator may do to a worker without losing or doubling an event: kill it, stop it, give it another log."""
+"""What an operator may do to a worker without losing or doubling an event: kill it, stop it, give it another
+log."""
 
 from __future__ import annotations
 

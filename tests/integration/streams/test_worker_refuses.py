@@ -1,4 +1,5 @@
-"""A worker that cannot keep its promises says why in one line and ends with a code that a supervisor understands."""
+"""A worker that cannot keep its promises says why in one line and ends with a code that a supervisor
+understands."""
 
 from __future__ import annotations
 
@@ -101,7 +102,8 @@ def test_it_stops_at_once_when_asked_while_it_still_joins_its_group(
     embedded_broker: EmbeddedBroker, prefix: str, tmp_path: Path
 ) -> None:
     create_topics(embedded_broker.address, prefix)
-    # The embedded broker answers a join after half the session timeout: for this minute the worker only waits.
+    # The embedded broker answers a join after half the session timeout: for this minute the worker only
+    # waits.
     process = WorkerProcess(embedded_broker.address, prefix, tmp_path, session_timeout_ms=80_000)
     try:
         process.spawn()
