@@ -20,9 +20,10 @@ check-python:
 	  f"Python {v.major}.{v.minor} found as $(PYTHON); Evergraph needs 3.11 or newer: make PYTHON=python3.12 …")'
 
 $(READY): pyproject.toml | check-python
+	@echo "Setting up $(VENV): a few minutes and some gigabytes (torch) the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on -e '.[dev]'
-	# Its wheel asks for torch-sparse and torch-scatter, which compile for a quarter of an hour; one class of one model needs them.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[dev]'
+	@# Its wheel asks for torch-sparse and torch-scatter, which compile for a quarter of an hour; one class of one model needs them.
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps 'torch-geometric-temporal>=0.56'
 	@touch $@
 

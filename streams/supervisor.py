@@ -16,20 +16,17 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
-
-import msgspec
+from typing import IO
 
 from streams.admin import create_topics
 from streams.broker import EmbeddedBroker
 from streams.settings import Settings
 from streams.worker.exit_codes import ExitCode
+from streams.worker.note import read_note
 
 log = logging.getLogger(__name__)
 
-NOTE = "worker.json"
 READY_WITHIN_S = 120.0
 STOP_WITHIN_S = 30.0
 MAX_RESTARTS = 5
@@ -186,14 +183,6 @@ def worker_environment(settings: Settings, broker: str, *, embedded: bool) -> di
             value = min(value, EMBEDDED_SESSION_MS)
         variables[f"EVERGRAPH_{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
     return variables
-
-
-def read_note(state_dir: Path) -> dict[str, Any] | None:
-    """What the worker of a state directory says of itself (`pid`, `url`, `broker`), None if there is none."""
-    try:
-        return msgspec.json.decode((state_dir / NOTE).read_bytes(), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
 
 
 def is_ready(url: str) -> bool:

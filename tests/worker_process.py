@@ -17,7 +17,8 @@ from kafka import KafkaProducer
 from streams.admin import create_topics
 from streams.cli.recommend import WorkerUnreachable, ask
 from streams.consumer import Record, read_to_end
-from streams.supervisor import is_ready, read_note
+from streams.supervisor import is_ready
+from streams.worker.note import read_note
 
 READY_WITHIN_S = 90.0
 

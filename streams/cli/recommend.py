@@ -64,7 +64,7 @@ def show(user: str, answer: dict[str, Any]) -> None:
 
 def worker_url(settings: Settings) -> str:
     """Where this machine's worker serves, else the address in the settings."""
-    from streams.supervisor import read_note
+    from streams.worker.note import read_note
 
     note = read_note(settings.state_dir)
     if note is not None and isinstance(note.get("url"), str):

@@ -27,9 +27,9 @@ class MetricPublisher:
         offset: int,
         figures: Mapping[str, Mapping[str, float]],
         targets: Mapping[str, int],
+        window: int,
     ) -> None:
-        """Send a point per model and figure; `offset` is the newest applied, `targets` how many events they
-        are over."""
+        """Send a point per model and figure of a shard: the newest `window` targets up to `offset`."""
         if offset == self._published.get(partition):
             return
         self._published[partition] = offset
@@ -43,7 +43,7 @@ class MetricPublisher:
                     ts_ms=now,
                     value=value,
                     model=model,
-                    window_events=targets.get(model),
+                    window_events=min(targets[model], window),
                     offset=offset,
                     labels={"partition": str(partition)},
                 )

@@ -8,16 +8,13 @@ step, snapshot, leave.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 from collections.abc import Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from faust.types import TP
 
 from dyngraph.admission import AdmissionConfig
@@ -33,17 +30,18 @@ from streams.worker.http_port import HttpPort
 from streams.worker.letters import Letters
 from streams.worker.log_ends import LogEnds
 from streams.worker.metrics import MetricPublisher
+from streams.worker.note import withdraw_note, write_note
 from streams.worker.requests import RequestsAgent
 from streams.worker.scoring_agent import ListMaker
 from streams.worker.shards import ShardHost
 from streams.worker.tables import CompactTopics
-from streams.worker.watchdog import Pulse, Watchdog
+from streams.worker.view import WorkerView
+from streams.worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 METRICS_EVERY_S = 5.0
-NOTE = "worker.json"
 
 
 class GraphWorker:
@@ -59,10 +57,8 @@ class GraphWorker:
         self._ending = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lane_tasks: dict[int, list[asyncio.Task[None]]] = {}
-        self._ends: dict[int, int] = {}
-        self._beats = 0
         self._parent = os.getppid()
-        self._joining = self._assigned_once = False
+        self._joining = False
         self.counters = Counters()
         self.app = build_app(settings, broker)
         config = shard_config(settings)
@@ -77,8 +73,9 @@ class GraphWorker:
         self.tables = CompactTopics(broker, settings, self.host, self.letters, self.log_ends)
         self.metrics = MetricPublisher(self.app, settings)
         self.graph = GraphAgent()
-        self.port = HttpPort(self.host, self)
-        self._watchdog = Watchdog(settings.watchdog_s, self._pulse, self._plain_state)
+        self.view = WorkerView(broker, self.graph, self.tables, self.letters, self.counters)
+        self.port = HttpPort(self.host, self.view)
+        self._watchdog = Watchdog(settings.watchdog_s, self.view.pulse, self.view.plain)
 
     # -- the life of the process
     # ------------------------------------------------------------------------------
@@ -96,7 +93,7 @@ class GraphWorker:
         self._warm = asyncio.create_task(asyncio.to_thread(self._warm_up))
         port = await self.port.start(self._settings.http_host, self._settings.http_port)
         try:
-            self._write_note(port)
+            write_note(self._settings, self._broker, port)
             await self.log_ends.start()
             await self.tables.load()
             self._attach()
@@ -136,7 +133,7 @@ class GraphWorker:
             await self.host.close(hosted.partition)
         await self.tables.stop()
         await self.log_ends.stop()
-        self._withdraw_note()
+        withdraw_note(self._settings.state_dir)
 
     def _attach(self) -> None:
         interactions = self.app.topic(
@@ -172,7 +169,7 @@ class GraphWorker:
                 await self._warm
             for partition in sorted(mine):
                 await self._take_over(partition)
-            self._assigned_once = True
+            self.view.assigned = True
         except Exception as error:
             log.exception("assignment failed")
             self.fail(error)
@@ -248,7 +245,7 @@ class GraphWorker:
         died."""
         while True:
             await asyncio.sleep(BEAT_S)
-            self._beats += 1
+            self.view.beats += 1
             if self.app.crashed:
                 self.fail(self.app.crash_reason or RuntimeError("Faust crashed"))
             group_error = self.app.group_error()
@@ -258,96 +255,18 @@ class GraphWorker:
                 log.warning("the supervisor has gone: stopping")
                 self._ending.set()
             try:
-                self._ends = await self.log_ends.ends(self._topic, list(self.graph.lanes))
+                self.view.log_ends = await self.log_ends.ends(self._topic, list(self.graph.lanes))
             except Exception as error:  # noqa: BLE001 - no answer is no lag known; the client goes on trying
                 log.warning("log ends unknown: %s", error)
-                self._ends = {}
+                self.view.log_ends = {}
 
     async def _publish_metrics(self) -> None:
         while True:
             await asyncio.sleep(METRICS_EVERY_S)
             for partition, lane in list(self.graph.lanes.items()):
                 if lane.catch_up.done:
-                    offset = lane.hosted.shard.applied_offset
-                    await self.metrics.publish(partition, offset, lane.metrics.figures(), lane.metrics.targets())
-
-    # -- what others see
-    # --------------------------------------------------------------------------------------
-
-    def not_ready(self) -> str | None:
-        """See `Overview`."""
-        if not self.tables.ready:
-            return "the compact topics `items` and `users` are being read"
-        if not self._assigned_once:
-            return "waiting for the consumer group to assign partitions"
-        behind = [str(partition) for partition, lane in self.graph.lanes.items() if not lane.catch_up.done]
-        return f"catching up on partition {', '.join(behind)}" if behind else None
-
-    async def state(self, *, digest: bool) -> dict[str, object]:
-        """See `Overview`."""
-        shards = [
-            {
-                **await lane.hosted.run(lambda shard: shard.describe(with_digest=digest)),
-                "lag": self._lag(lane),
-                "delivered": len(lane.intake),
-                "held": len(lane.held),
-                "lists_waiting": len(lane.lists),
-                "lists_shed": lane.lists.shed,
-                "lists_failed": lane.lists.failed,
-                "caught_up": lane.catch_up.done,
-                "prequential": lane.metrics.figures(),
-                "targets": lane.metrics.targets(),
-            }
-            for lane in list(self.graph.lanes.values())
-        ]
-        return {**self._plain_state(), "shards": shards}
-
-    def _plain_state(self) -> dict[str, object]:
-        """What needs no shard, so that the watchdog can ask while a step hangs."""
-        return {
-            "ready": self.not_ready() is None,
-            "not_ready": self.not_ready(),
-            "broker": self._broker,
-            "lag": sum(self._lag(lane) for lane in list(self.graph.lanes.values())),
-            "applied": {str(p): lane.hosted.shard.applied_offset for p, lane in list(self.graph.lanes.items())},
-            "log_ends": {str(partition): end for partition, end in self._ends.items()},
-            "counters": self.counters.describe(),
-            "dead_letters": dict(self.letters.by_code),
-            "forwarded": self.letters.forwarded,
-            "catalogue": self.tables.items,
-        }
-
-    def _lag(self, lane: Lane) -> int:
-        """Events in the log that could be applied now: the rest of an incomplete fixed batch is not waiting
-        for us."""
-        shard = lane.hosted.shard
-        end = self._ends.get(lane.hosted.partition, 0)
-        border = shard.next_border(shard.applied_offset + 1)
-        if border is not None and border >= end:
-            return 0
-        return max(end - shard.applied_offset - 1, 0)
-
-    def _pulse(self) -> Pulse:
-        lanes = list(self.graph.lanes.values())
-        applied = sum(lane.hosted.shard.applied_offset for lane in lanes) + self.counters.skipped
-        return Pulse(self._beats, applied, sum(self._lag(lane) for lane in lanes))
-
-    def _withdraw_note(self) -> None:
-        note = self._settings.state_dir / NOTE
-        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-            # Another worker of this state directory may have written its own since.
-            if msgspec.json.decode(note.read_bytes(), type=dict[str, Any]).get("pid") == os.getpid():
-                note.unlink()
-
-    def _write_note(self, port: int) -> None:
-        note = {
-            "pid": os.getpid(),
-            "http_port": port,
-            "url": f"http://{self._settings.http_host}:{port}",
-            "broker": self._broker,
-            "prefix": self._settings.prefix,
-        }
-        write_note(self._settings.state_dir / NOTE, note)
+                    lately, offset = lane.metrics, lane.hosted.shard.applied_offset
+                    await self.metrics.publish(partition, offset, lately.figures(), lately.targets(), lately.window)
 
 
 def shard_config(settings: Settings) -> ShardConfig:
@@ -367,14 +286,6 @@ def shard_config(settings: Settings) -> ShardConfig:
         ),
         clock=settings.clock,
     )
-
-
-def write_note(path: Path, note: dict[str, object]) -> None:
-    """Write the note by which other commands find this worker, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.encode(note))
-    temporary.replace(path)
 
 
 async def _main(settings: Settings, broker: str, supervised: bool) -> ExitCode:

@@ -84,7 +84,8 @@ class ListMaker:
             await self.publish(lists, users, (time.perf_counter() - begun) * 1000)
 
     def _recommend(self, users: Sequence[str], shard: Shard) -> list[RecommendationList]:
-        return shard.recommend(users, k=self._k)
+        # Just after the newest event, not "now": so a published list follows from the log and its horizon alone.
+        return shard.recommend(users, at=shard.horizon.next(), k=self._k)
 
     async def publish(
         self,

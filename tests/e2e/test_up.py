@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.supervisor import is_ready, read_note
+from streams.supervisor import is_ready
+from streams.worker.note import read_note
 
 pytestmark = pytest.mark.slow
 
