@@ -37,8 +37,7 @@ EMBEDDED_SESSION_MS = 3_000
 
 
 class WorkerGone(RuntimeError):
-    """Raised when the worker ended and starting it again would not help; the text holds the end of its
-    log."""
+    """Raised when the worker ended and a new start would not help; the text has its last words."""
 
 
 class Installation:
@@ -57,8 +56,7 @@ class Installation:
         self._worker: subprocess.Popen[bytes] | None = None
         self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
 
-    # -- start and stop
-    # ---------------------------------------------------------------------------------------
+    # -- start and stop ----------------------------------------------------------------------------------------
 
     def start(self) -> Installation:
         """Start what is missing. Raises `BrokerError`, `TopicMismatch`; leaves nothing running then."""
@@ -101,8 +99,7 @@ class Installation:
     ) -> None:
         self.stop()
 
-    # -- the worker
-    # -------------------------------------------------------------------------------------------
+    # -- the worker --------------------------------------------------------------------------------------------
 
     @property
     def worker_pid(self) -> int | None:
@@ -128,8 +125,7 @@ class Installation:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Start the worker again if it died. Raises `WorkerGone` when that cannot help, or did not, too
-        often."""
+        """Start the worker again if it died. Raises `WorkerGone` when that does not help."""
         if self._embedded is not None and not self._embedded.running:
             raise WorkerGone("the embedded broker has ended, and its log with it; start again")
         code = self._worker.poll() if self._worker is not None else None

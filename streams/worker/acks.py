@@ -28,16 +28,14 @@ class HeldEvents:
         return len(self._held)
 
     def hold(self, events: Iterable[EventT]) -> None:
-        """Keep events until their offset may be committed; their payload is dropped, only the offset still
-        matters."""
+        """Keep events until their offset may be committed; only the offset matters, so the payload goes."""
         for event in events:
             event.value = event.message.value = None
             event.key = event.message.key = None
             self._held.append(event)
 
     def release(self, commit_offset: int) -> int:
-        """Acknowledge what lies below `commit_offset` (exclusive), at most `RELEASE_AT_ONCE`; how many it
-        were."""
+        """Acknowledge what lies below `commit_offset`, at most `RELEASE_AT_ONCE`; how many it were."""
         released = 0
         while self._held and released < RELEASE_AT_ONCE and self._held[0].message.offset < commit_offset:
             self._held.popleft().ack()
@@ -49,6 +47,5 @@ class HeldEvents:
         return bool(self._held) and self._held[0].message.offset < commit_offset
 
     def forget(self) -> None:
-        """After a rebalance everything from the committed offset on is delivered again: let the old copies
-        go."""
+        """Let go: after a rebalance everything from the committed offset on is delivered again."""
         self._held.clear()

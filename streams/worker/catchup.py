@@ -43,8 +43,7 @@ class CatchUp:
         return border is not None and border >= self.target
 
     def finish(self) -> dict[str, None]:
-        """Mark as caught up; the users to make a list for now. Their events are old, so no time is measured
-        from them."""
+        """Mark as caught up; the users who get a list now. Their events are old: None is their time."""
         self.done = True
         touched, self._touched = self._touched, {}
         return touched

@@ -51,8 +51,7 @@ class Counters:
         self.step_ms: deque[float] = deque(maxlen=2_000)
         """Milliseconds a step took in the shard's thread, newest last."""
         self.list_ms: deque[float] = deque(maxlen=2_000)
-        """Milliseconds from the broker's timestamp of a user's first unlisted event to the list, newest
-        last."""
+        """Milliseconds from the broker's time of a user's first unlisted event to the list, newest last."""
 
     def describe(self) -> dict[str, object]:
         """JSON-able figures; rates are per second over the last ten seconds."""

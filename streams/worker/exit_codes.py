@@ -6,8 +6,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """Codes 2 and 3 need a person; the others may be restarted, since state is safe and the log is the
-    truth."""
+    """Codes 2 and 3 need a person; after the others a new start is safe, the log being the truth."""
 
     STOPPED = 0
     """Asked to stop: snapshot written, everything closed."""

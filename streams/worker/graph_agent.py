@@ -102,8 +102,7 @@ class Lane:
         self._opened_at = -1  # the lists that a start owes have been made, or wait in this process
 
     def caught_up_now(self) -> None:
-        """See whether the log end noted at the assignment is reached, and if so make the lists that are
-        due."""
+        """Once the log end noted at the assignment is reached: ask for the lists that are due."""
         if not self.catch_up.done and self.catch_up.reached(self.hosted.shard):
             due = self.catch_up.finish()
             log.info(
@@ -236,8 +235,7 @@ class GraphAgent:
         self.lanes: dict[int, Lane] = {}
 
     async def consume(self, stream: StreamT) -> None:
-        """Take events without acknowledging them; an event of a partition that has gone comes again
-        elsewhere."""
+        """Pass events to their lane; one of a partition that has just gone comes again elsewhere."""
         async for events in deliveries(stream):
             lane = self.lanes.get(events[0].message.partition)
             if lane is not None:

@@ -42,8 +42,7 @@ class LogEnds:
         await self._consumer.stop()
 
     async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Per partition the first kept offset and the one the next record will get. Raises the client's
-        errors."""
+        """Per partition the first kept offset and that of the next record. Raises the client's errors."""
         wanted = [TopicPartition(topic, partition) for partition in partitions]
         if not wanted:
             return {}

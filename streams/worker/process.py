@@ -77,8 +77,7 @@ class GraphWorker:
         self.port = HttpPort(self.host, self.view)
         self._watchdog = Watchdog(settings.watchdog_s, self.view.pulse, self.view.plain)
 
-    # -- the life of the process
-    # ------------------------------------------------------------------------------
+    # -- the life of the process -------------------------------------------------------------------------------
 
     async def run(self) -> ExitCode:
         """Work until asked to stop or until something fails; the exit code says which."""
@@ -152,8 +151,7 @@ class GraphWorker:
         self.app.on_partitions_revoked.connect(self._on_revoked)
         self.app.on_rebalance_complete.connect(self._on_assigned)
 
-    # -- assignments
-    # ------------------------------------------------------------------------------------------
+    # -- assignments -------------------------------------------------------------------------------------------
 
     async def _on_revoked(self, app: WorkerApp, revoked: set[TP], **kwargs: Any) -> None:
         for tp in revoked:
@@ -227,8 +225,7 @@ class GraphWorker:
             task.cancel()
         await self.host.close(partition)
 
-    # -- background
-    # -------------------------------------------------------------------------------------------
+    # -- background --------------------------------------------------------------------------------------------
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.add(asyncio.create_task(self._guarded(work)))
@@ -241,8 +238,7 @@ class GraphWorker:
             self.fail(error)
 
     async def _heartbeat(self) -> None:
-        """Each second: show life to the watchdog, ask for log ends, and see whether Faust or the supervisor
-        died."""
+        """Each second: show life, ask for log ends, see whether Faust or the supervisor died."""
         while True:
             await asyncio.sleep(BEAT_S)
             self.view.beats += 1

@@ -108,8 +108,7 @@ class RequestsAgent:
         return RecommendationList(made.user_id, made.horizon, kept)
 
     def _passes(self, item_id: str, filters: Filters) -> bool:
-        """Whether the catalogue says that the item fits; an item it does not know fits only where nothing is
-        asked."""
+        """Whether the item fits by the catalogue; an unknown one fits only where nothing is asked."""
         item = self._host.item(item_id)
         if item is None:
             return not (filters.categories or filters.brands or filters.price_min or filters.price_max)

@@ -53,8 +53,7 @@ class ListMaker:
         return len(self._waiting)
 
     def touch(self, users: Mapping[str, int | None]) -> None:
-        """Ask for lists. The value is the broker time (ms) of the event that caused it; None: measure
-        nothing."""
+        """Ask for lists. Values are the broker time (ms) of the event behind each; None: measure nothing."""
         for user, received in users.items():
             self._waiting.setdefault(user, received)  # the first unlisted event counts, for order and for the clock
         while len(self._waiting) > MAX_WAITING:
@@ -64,8 +63,7 @@ class ListMaker:
             self._wanted.set()
 
     async def run(self) -> None:
-        """Make lists until cancelled. A list that fails changes no state: it is told and counted, and work
-        goes on."""
+        """Make lists until cancelled. One that fails changes no state: it is told, counted, and passed over."""
         while True:
             await self._wanted.wait()
             users = dict(list(self._waiting.items())[: self._at_once])
@@ -94,8 +92,7 @@ class ListMaker:
         score_ms: float,
         request_ids: Mapping[str, str] | None = None,
     ) -> list[Awaitable[object]]:
-        """Send lists to `recommendations`, keyed by user. `request_ids` (user to request) marks them as
-        answers."""
+        """Send lists, keyed by user. `request_ids` (user to request) marks them as answers."""
         sent: list[Awaitable[object]] = []
         for made in lists:
             message = self.message(made, received.get(made.user_id), score_ms, (request_ids or {}).get(made.user_id))
@@ -115,8 +112,7 @@ class ListMaker:
     def message(
         self, made: RecommendationList, received: int | None, score_ms: float, request_id: str | None
     ) -> RecommendationMessage:
-        """The published form. `list_id` follows from user, place in the log and variant, so repeats are
-        recognised."""
+        """The published form; `list_id` follows from user, place in the log, variant and request."""
         timings = {"score_ms": round(score_ms, 2)}
         if received is not None:
             waited = time.time() * 1000 - received

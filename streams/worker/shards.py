@@ -47,8 +47,7 @@ class HostedShard:
         self._turn = asyncio.Lock()
 
     async def run(self, work: Callable[[Shard], T]) -> T:
-        """Do `work` on the shard in its thread, after everybody who asked earlier. Raises what `work`
-        raises."""
+        """Do `work` in the shard's thread, after everybody who asked earlier. Raises what it raises."""
         async with self._turn:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, self.shard)
 
@@ -149,8 +148,7 @@ class ShardHost:
         return self._catalogue.get(item_id)
 
     async def erase(self, user_id: str, offset: int) -> None:
-        """Take a tombstone (its offset in `users`) to the user's shard: now if it is open, else when it opens
-        here."""
+        """Take a tombstone (`offset` in `users`) to the user's shard: now, or when that opens here."""
         self._tombstones[user_id] = offset
         hosted = self._shards.get(self._home(user_id))
         if hosted is not None:
