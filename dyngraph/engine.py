@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dyngraph.batch import Columns, EventBatch
 from dyngraph.events import EventType, Interaction
-from dyngraph.explaining import explain
+from dyngraph.explaining import Explained, explain
 from dyngraph.graph import DynamicGraph
 from dyngraph.groups import distinct_pairs
 from dyngraph.lists import Filters, RankedItem, RecommendationList
@@ -217,7 +217,7 @@ class Engine:
             hidden=hidden[hidden > 0],
             mask_seen=filters.hide_seen,
         )
-        return [self._list(user, ranking, place, k) for place, user in enumerate(users)]
+        return self._lists(users, ranking, k)
 
     def _rank(self, users: Tensor, ts: Tensor, seq: Tensor, hidden: Tensor | None, mask_seen: bool = False) -> _Ranking:
         vectors = self.encoder.embed(self.graph, users, ts, seq)
@@ -241,28 +241,35 @@ class Engine:
         away_days = torch.where(last >= 0, (ts - last).clamp(min=0), 0).to(torch.float32) / 86_400_000
         return torch.stack((torch.log1p(events.to(torch.float32)), torch.log1p(away_days)), dim=1) / 5
 
-    def _list(self, user: str, ranking: _Ranking, query: int, k: int) -> RecommendationList:
-        scores = ranking.scores[query]
-        k = min(k, int(torch.isfinite(scores).sum()))
-        top = torch.topk(scores, k).indices.tolist() if k else []
-        contributions, rows = ranking.contributions[query], ranking.items[query]
-        items = []
-        for rank, place in enumerate(top, start=1):
-            item_id = self.graph.item_ids[int(rows[place])]
-            source, reasons = explain(
-                self.sources, self.graph, ranking.queries, contributions[place], query, int(rows[place])
-            )
-            items.append(
+    def _lists(self, users: Sequence[str], ranking: _Ranking, k: int) -> list[RecommendationList]:
+        top = torch.topk(ranking.scores, min(k, ranking.scores.shape[1]), dim=1)
+        rows = ranking.items.gather(1, top.indices)
+        features = ranking.contributions.shape[2]
+        given = ranking.contributions.gather(1, top.indices.unsqueeze(2).expand(-1, -1, features))
+        places = [
+            (query, row, score, contributions)
+            for query, columns in enumerate(zip(rows.tolist(), top.values.tolist(), given.tolist(), strict=True))
+            for row, score, contributions in zip(*columns, strict=True)
+            if row
+        ]
+        why = explain(
+            self.sources, self.graph, ranking.queries, [Explained(query, row, given) for query, row, _, given in places]
+        )
+        items: list[list[RankedItem]] = [[] for _ in users]
+        for (query, row, score, _), explanation in zip(places, why, strict=True):
+            item_id = self.graph.item_ids[row]
+            items[query].append(
                 RankedItem(
                     item_id=item_id,
                     title=self.graph.catalogue.title(item_id),
-                    score=round(float(scores[place]), 6),
-                    rank=rank,
-                    source=source,
-                    reasons=reasons,
+                    score=round(score, 6),
+                    rank=len(items[query]) + 1,
+                    source=explanation.source,
+                    reasons=explanation.reasons,
                 )
             )
-        return RecommendationList(user_id=user, horizon=self.graph.horizon, items=items)
+        horizon = self.graph.horizon
+        return [RecommendationList(user, horizon, made) for user, made in zip(users, items, strict=True)]
 
     # -- state ------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ happens in ``commit``, ``observe`` and ``Update.apply`` after nothing can fail a
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -58,10 +59,10 @@ class Feature(NamedTuple):
 class Cause(NamedTuple):
     """What a reason is made from: one feature's real contribution to one item's score."""
 
-    user: int
-    item: int
     query: int
     """Place of the query in its :class:`Queries`."""
+    item: int
+    """Item row."""
     feature: str
 
 
@@ -157,8 +158,8 @@ class Source(Stateful, Protocol):
         """Take in the batch that is being committed; ``graph`` still stands as it was before the batch."""
         ...
 
-    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
-        """One plain sentence that names what made the feature what it is."""
+    def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
+        """For each cause one plain sentence that names what made the feature what it is; empty for none."""
         ...
 
     def forget_user(self, user: int) -> None:

@@ -209,9 +209,9 @@ class _Watch:
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
         """Nothing."""
 
-    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
-        """No reason."""
-        return None
+    def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
+        """No reasons."""
+        return ["" for _ in causes]
 
     def forget_user(self, user: int) -> None:
         """Nothing is kept."""

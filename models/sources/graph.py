@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -56,10 +57,11 @@ class GraphSource:
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
         """The encoder's commit does it."""
 
-    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
-        """Say how much of the user the embedding has seen."""
-        events = int(graph.users.events[cause.user])
-        return f"near you in the interaction graph, after {events} events of yours" if events else None
+    def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
+        """Say how much of the user the embedding has seen; nothing for a user it has not seen."""
+        events = graph.users.events[queries.users].tolist()
+        sentence = "near you in the interaction graph, after {} events of yours"
+        return [sentence.format(events[cause.query]) if events[cause.query] else "" for cause in causes]
 
     def forget_user(self, user: int) -> None:
         """Nothing of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import torch
@@ -131,13 +132,13 @@ class HistorySource:
             column = self._slots.column(name)
             column[at] = torch.where(wanted, value, column[at])
 
-    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
+    def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Say how often and when last."""
-        slot = int((self._slots.keys[cause.user] == cause.item).int().argmax())
-        events = int(self._slots.column("events")[cause.user, slot])
-        last = datetime.fromtimestamp(float(self._slots.column("last_ts")[cause.user, slot]) / 1000, UTC)
-        times = {1: "once", 2: "twice"}.get(events, f"{events} times")
-        return f"you had it {times} before, last on {last:%-d %b %Y}"
+        users = queries.users[torch.tensor([cause.query for cause in causes])]
+        items = torch.tensor([cause.item for cause in causes]).unsqueeze(1)
+        slot = (self._slots.keys[users] == items).int().argmax(1)
+        events, last = (self._slots.column(name)[users, slot].tolist() for name in ("events", "last_ts"))
+        return [_visits(int(times), ts) for times, ts in zip(events, last, strict=True)]
 
     def forget_user(self, user: int) -> None:
         """Free the user's slots."""
@@ -150,3 +151,9 @@ class HistorySource:
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
         scatter({"slots": self._slots, "clock": self._clock}, state)
+
+
+def _visits(times: int, last_ts: float) -> str:
+    last = datetime.fromtimestamp(last_ts / 1000, UTC)
+    often = {1: "once", 2: "twice"}.get(times, f"{times} times")
+    return f"you had it {often} before, last on {last:%-d %b %Y}"

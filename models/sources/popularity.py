@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -76,9 +78,10 @@ class PopularitySource:
             sums *= clock.due(batch.ts)
             sums.index_add_(0, batch.items, sign * clock.weight(batch.ts)).clamp_(min=0)
 
-    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
+    def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Say over which span the item is popular."""
-        return "taken by many in the last day" if cause.feature == "trending" else "popular this week"
+        spans = {"trending": "taken by many in the last day", "popular": "popular this week"}
+        return [spans[cause.feature] for cause in causes]
 
     def forget_user(self, user: int) -> None:
         """Counts hold no user."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -103,6 +104,9 @@ class TransitionSource:
         return memo
 
     def _partners(self, graph: DynamicGraph, queries: Queries) -> _Partners:
+        kept = [queries.memo.get(f"{self.name}.{field}") for field in _Partners._fields]
+        if all(part is not None for part in kept):
+            return _Partners(*kept)  # type: ignore[arg-type]
         recent = self._recent(graph, queries.users, queries.ts, queries.seq)
         keys = self._pairs.keys[recent].to(torch.int64)
         own = self._count.view[recent].unsqueeze(2).clamp(min=1)
@@ -111,7 +115,10 @@ class TransitionSource:
         real = (recent > 0).unsqueeze(2)
         together = decay * self._pairs.column("together")[recent] / norm * real
         follows = self._pairs.column("follows")[recent[:, 0]] / own[:, 0] * real[:, 0]
-        return _Partners(recent, keys, together, follows)
+        partners = _Partners(recent, keys, together, follows)
+        for field, part in zip(_Partners._fields, partners, strict=True):
+            queries.memo[f"{self.name}.{field}"] = part
+        return partners
 
     def _recent(self, graph: DynamicGraph, users: Tensor, ts: Tensor, seq: Tensor) -> Tensor:
         """``[U, W]`` distinct positive items of the user's ring, newest first, 0 for none."""
@@ -171,18 +178,20 @@ class TransitionSource:
         distinct = before != after
         return before[distinct], after[distinct], direct[distinct]
 
-    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
+    def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Name the recent item that gave most of the evidence."""
-        keys = f"{self.name}.recent", f"{self.name}.keys", f"{self.name}.together"
-        if keys[0] not in queries.memo:
-            partners = self._partners(graph, queries)
-            queries.memo.update(zip(keys, partners[:3], strict=True))
-        recent, partner, together = (queries.memo[key][cause.query] for key in keys)
-        place = 0
-        if cause.feature.startswith("together"):
-            place = int((together * (partner == cause.item)).sum(1).argmax())
-        title = graph.catalogue.title(graph.item_ids[int(recent[place])])
-        return f"often {'follows' if cause.feature.startswith('follows') else 'goes with'} {title}"
+        partners = self._partners(graph, queries)
+        query = torch.tensor([cause.query for cause in causes])
+        item = torch.tensor([cause.item for cause in causes]).view(-1, 1, 1)
+        share = (partners.together[query] * (partners.keys[query] == item)).sum(2)
+        by_share = partners.recent[query].gather(1, share.argmax(1, keepdim=True))[:, 0].tolist()
+        newest = partners.recent[query, 0].tolist()
+        sentences = []
+        for cause, goes_with, follows in zip(causes, by_share, newest, strict=True):
+            direct = cause.feature.startswith("follows")
+            title = graph.catalogue.title(graph.item_ids[follows if direct else goes_with])
+            sentences.append(f"often {'follows' if direct else 'goes with'} {title}")
+        return sentences
 
     def forget_user(self, user: int) -> None:
         """Pair counts hold no user."""

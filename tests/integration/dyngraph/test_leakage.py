@@ -92,8 +92,8 @@ class _Peeking:
 
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None: ...
 
-    def explain(self, graph: DynamicGraph, queries: Queries, cause: Cause) -> str | None:
-        return None
+    def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
+        return ["" for _ in causes]
 
     def forget_user(self, user: int) -> None: ...
 

@@ -51,7 +51,7 @@ class SourceRig:
         rows = self.source.propose(self.graph, self.queries(user))[0].tolist()
         return {self.graph.item_ids[row] for row in rows if row}
 
-    def explain(self, user: str, item: str, feature: str) -> str | None:
+    def explain(self, user: str, item: str, feature: str) -> str:
         queries = self.queries(user)
         row = int(self.graph.item_ids.find([item])[0])
-        return self.source.explain(self.graph, queries, Cause(int(queries.users[0]), row, 0, feature))
+        return self.source.explain(self.graph, queries, [Cause(0, row, feature)])[0]
