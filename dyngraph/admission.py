@@ -6,6 +6,7 @@ Decisions depend on the log and on this state only (never on a wall clock), so t
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -49,6 +50,19 @@ class Rejection(NamedTuple):
     message: str
 
 
+class Judgement(NamedTuple):
+    """What a shard decided about the records of one step."""
+
+    accepted: list[tuple[int, Interaction]]
+    """``(offset, interaction)``, in offset order."""
+    rejected: list[Rejection]
+    duplicates: int
+    late: int
+    """Accepted although older than an event before them."""
+    newest: int
+    """Newest accepted event time after these records."""
+
+
 class Admission:
     """Watermark and dedupe window of one shard."""
 
@@ -63,33 +77,44 @@ class Admission:
         """Newest accepted event time less the allowed lateness, ms."""
         return self._newest - self.config.allowed_lateness_ms
 
-    def admit(self, records: list[LogRecord]) -> tuple[list[tuple[int, Interaction]], list[Rejection]]:
-        """Split records (in offset order) into accepted ``(offset, interaction)`` and rejections.
+    def judge(self, records: Sequence[LogRecord]) -> Judgement:
+        """Say what may enter of ``records`` (in offset order). Nothing is remembered before :meth:`keep`.
 
-        Duplicates and records without an interaction are in neither.
+        Duplicates and records without an interaction are neither accepted nor rejected.
         """
         accepted: list[tuple[int, Interaction]] = []
-        rejections: list[Rejection] = []
+        rejected: list[Rejection] = []
+        fresh: set[str] = set()
+        newest, duplicates, late = self._newest, 0, 0
         for record in records:
             event = record.interaction
             if event is None:
                 continue
-            if event.event_id in self._ids:
-                self.duplicates += 1
+            if event.event_id in self._ids or event.event_id in fresh:
+                duplicates += 1
                 continue
-            rejection = self._refuse(record, event)
+            rejection = self._refuse(record, event, newest)
             if rejection is not None:
-                self.rejected += 1
-                rejections.append(rejection)
+                rejected.append(rejection)
                 continue
-            if event.ts < self._newest:
-                self.late += 1
-            self._newest = max(self._newest, event.ts)
-            self._remember(event.event_id)
+            late += event.ts < newest
+            newest = max(newest, event.ts)
+            fresh.add(event.event_id)
             accepted.append((record.offset, event))
-        return accepted, rejections
+        return Judgement(accepted, rejected, duplicates, late, newest)
 
-    def _refuse(self, record: LogRecord, event: Interaction) -> Rejection | None:
+    def keep(self, judgement: Judgement) -> None:
+        """Remember what was judged: the step that it was for is done."""
+        self._newest = judgement.newest
+        self.duplicates += judgement.duplicates
+        self.late += judgement.late
+        self.rejected += len(judgement.rejected)
+        for _, event in judgement.accepted:
+            self._ids[event.event_id] = None
+        while len(self._ids) > self.config.dedupe_window:
+            self._ids.popitem(last=False)
+
+    def _refuse(self, record: LogRecord, event: Interaction, newest: int) -> Rejection | None:
         lead = event.ts - record.received
         if lead > self.config.allowed_lead_ms:
             return Rejection(
@@ -98,19 +123,15 @@ class Admission:
                 f"ts_ms {event.ts} is {lead} ms ahead of the broker's time {record.received}; at most "
                 f"{self.config.allowed_lead_ms} ms are allowed: check the producer's clock and unit (milliseconds)",
             )
-        if event.ts < self.watermark:
+        watermark = newest - self.config.allowed_lateness_ms
+        if event.ts < watermark:
             return Rejection(
                 record.offset,
                 "too_late",
-                f"ts_ms {event.ts} is below the watermark {self.watermark} (newest accepted {self._newest} less "
+                f"ts_ms {event.ts} is below the watermark {watermark} (newest accepted {newest} less "
                 f"{self.config.allowed_lateness_ms} ms); load history with `evergraph replay --snapshot`",
             )
         return None
-
-    def _remember(self, event_id: str) -> None:
-        self._ids[event_id] = None
-        if len(self._ids) > self.config.dedupe_window:
-            self._ids.popitem(last=False)
 
     def state(self) -> State:
         """Watermark, counters and the window, oldest id first."""

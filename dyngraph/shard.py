@@ -157,19 +157,14 @@ class Shard:
         known = self._journal.at(first)
         learn = known.learned if known else self.config.learn
         erase = known.erased if known else tuple(self._to_erase)
-        before = self.admission.state()
-        duplicates, late = self.admission.duplicates, self.admission.late
         for user in erase:
             self._erase_now(user)
-        accepted, rejected = self.admission.admit(fresh)
+        judged = self.admission.judge(fresh)
         if known is None:
             weights = self.engine.encoder.version
             self._journal.append(StepRecord(first, last, learn, weights, erase))
-        try:
-            step = self.engine.step([(self._seq_base + offset, event) for offset, event in accepted], learn=learn)
-        except BaseException:
-            self.admission.load_state(before)
-            raise
+        step = self.engine.step([(self._seq_base + offset, event) for offset, event in judged.accepted], learn=learn)
+        self.admission.keep(judged)
         self._to_erase = [user for user in self._to_erase if user not in erase]
         self.applied_offset = last
         self._newest_at = time.monotonic()
@@ -178,9 +173,9 @@ class Shard:
             self.snapshot()
         return ShardResult(
             step=step,
-            rejected=rejected,
-            duplicates=self.admission.duplicates - duplicates,
-            late=self.admission.late - late,
+            rejected=judged.rejected,
+            duplicates=judged.duplicates,
+            late=judged.late,
             skipped=skipped,
         )
 

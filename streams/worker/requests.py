@@ -1,14 +1,15 @@
 """The requests agent: a list on demand, from the shard of the asking user, published to `recommendations`.
 
 It shares the shard with steps and lists by turns. Requests have one deadline only, the asker's patience, so
-they are answered as they come; an unknown user gets what is popular.
+they are answered as they come, those that wait together at once; an unknown user gets what is popular.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from faust.types import EventT, StreamT
 
@@ -18,8 +19,10 @@ from streams.codec import KEY_MISMATCH, NULL_KEY, BadMessage, decode
 from streams.messages import Filters, RecommendationRequest
 from streams.partitioning import partition_of
 from streams.worker.counters import Counters
+from streams.worker.delivery import deliveries
 from streams.worker.graph_agent import GraphAgent
 from streams.worker.letters import Letters, Origin
+from streams.worker.scoring_agent import Made
 from streams.worker.shards import ShardHost
 from streams.worker.step import WRONG_PARTITION
 
@@ -27,9 +30,19 @@ log = logging.getLogger(__name__)
 
 LIST_FAILED = "list_failed"
 
+_AT_ONCE = 64
+"""Requests answered in one turn on the shard."""
+
 _OVERFETCH = 10
 """With filters so many times more items are ranked first: filters see the catalogue, which the ranking does
 not."""
+
+
+class Asked(NamedTuple):
+    """A request and the record it came in."""
+
+    event: EventT
+    request: RecommendationRequest
 
 
 class RequestsAgent:
@@ -50,62 +63,91 @@ class RequestsAgent:
         self._fail = fail
 
     async def consume(self, stream: StreamT) -> None:
-        """Answer one by one; each is acknowledged when its answer (or dead letter) is with the broker."""
-        async for event in stream.noack().events():
-            try:
-                await self._letters.delivered(await self._handle(event))
-            except Exception as error:
-                log.exception("request at offset %d failed", event.message.offset)
-                self._fail(error)
-                return
-            event.ack()
+        """Answer what waits, many at once; each is acknowledged when its answer (or dead letter) is with the broker."""
+        async for events in deliveries(stream):
+            for start in range(0, len(events), _AT_ONCE):
+                part = events[start : start + _AT_ONCE]
+                try:
+                    await self._letters.delivered(await self._handle(part))
+                except Exception as error:
+                    log.exception("requests from offset %d on failed", part[0].message.offset)
+                    self._fail(error)
+                    return
+                for event in part:
+                    event.ack()
 
-    async def _handle(self, event: EventT) -> list[Awaitable[object]]:
+    async def _handle(self, events: Sequence[EventT]) -> list[Awaitable[object]]:
+        sent: list[Awaitable[object]] = []
+        asked: dict[int, list[Asked]] = {}
+        for event in events:
+            read = await self._read(event)
+            if isinstance(read, RecommendationRequest):
+                asked.setdefault(event.message.partition, []).append(Asked(event, read))
+            else:
+                sent.append(read)
+        for partition, requests in asked.items():
+            sent += await self._answer(partition, requests)
+        return sent
+
+    async def _read(self, event: EventT) -> RecommendationRequest | Awaitable[object]:
+        """The request, or what was sent because there is none for us in it."""
         origin = Origin.of(event)
         try:
             request = decode(RecommendationRequest, origin.value)
             if origin.key is None:
                 raise BadMessage(NULL_KEY, "the key is null: set the record key to user_id (UTF-8 bytes)")
         except BadMessage as bad:
-            return [await self._letters.dead(origin, bad.code, bad.message)]
+            return await self._letters.dead(origin, bad.code, bad.message)
         key = request.user_id.encode()
         home = partition_of(key, self._host.partitions)
-        if origin.key != key or home != origin.partition:
+        if origin.key == key and home == origin.partition:
+            return request
+        if self._letters.was_moved(event):
             code = KEY_MISMATCH if origin.key != key else WRONG_PARTITION
-            if self._letters.was_moved(event):
-                return [
-                    await self._letters.dead(
-                        origin, code, f"the user lives on partition {home}: set key and partitioner"
-                    )
-                ]
-            return [await self._letters.forward(event, request.user_id, home)]
-        return await self._answer(event, request)
+            text = f"the user lives on partition {home}: set key and partitioner"
+            return await self._letters.dead(origin, code, text)
+        return await self._letters.forward(event, request.user_id, home)
 
-    async def _answer(self, event: EventT, request: RecommendationRequest) -> list[Awaitable[object]]:
-        lane = self._graph.lanes.get(event.message.partition)
+    async def _answer(self, partition: int, asked: Sequence[Asked]) -> list[Awaitable[object]]:
+        lane = self._graph.lanes.get(partition)
         if lane is None:
-            return []  # the partition has just gone; its new owner gets the request again
+            return []  # the partition has just gone; its new owner gets the requests again
         await lane.caught_up.wait()
         begun = time.perf_counter()
         try:
-            made = await lane.hosted.run(lambda shard: self._recommend(shard, request))
+            made = await lane.hosted.run(lambda shard: self._recommend(shard, [one.request for one in asked]))
         except Exception as error:
-            log.exception("request %s failed", request.request_id)
+            log.exception("%d requests from offset %d on failed", len(asked), asked[0].event.message.offset)
             text = f"the list could not be made ({type(error).__name__}: {error}): see the worker's log"
-            return [await self._letters.dead(Origin.of(event), LIST_FAILED, text)]
-        received = {request.user_id: round(event.message.timestamp * 1000)}
+            return [await self._letters.dead(Origin.of(one.event), LIST_FAILED, text) for one in asked]
         elapsed_ms = (time.perf_counter() - begun) * 1000
-        self._counters.requests += 1
-        return await lane.lists.publish([made], received, elapsed_ms, {request.user_id: request.request_id})
+        self._counters.requests += len(asked)
+        lists = [
+            Made(answer, round(one.event.message.timestamp * 1000), one.request.request_id)
+            for one, answer in zip(asked, made, strict=True)
+        ]
+        return await lane.lists.publish(lists, elapsed_ms)
 
-    def _recommend(self, shard: Shard, request: RecommendationRequest) -> RecommendationList:
+    def _recommend(self, shard: Shard, requests: Sequence[RecommendationRequest]) -> list[RecommendationList]:
+        """In the order of the requests; those that ask for nothing special are ranked together."""
+        plain = [one for one in requests if one.filters is None and not one.exclude]
+        most = max((one.k for one in plain), default=0)
+        ready = iter(shard.recommend([one.user_id for one in plain], k=most)) if plain else iter(())
+        answers = []
+        for one in requests:
+            if one.filters is None and not one.exclude:
+                full = next(ready)
+                answers.append(RecommendationList(full.user_id, full.horizon, full.items[: one.k]))
+            else:
+                answers.append(self._filtered(shard, one))
+        return answers
+
+    def _filtered(self, shard: Shard, request: RecommendationRequest) -> RecommendationList:
         filters = request.filters
         k = request.k if filters is None else request.k * _OVERFETCH
         (made,) = shard.recommend([request.user_id], k=k, exclude=request.exclude)
-        if filters is None:
-            return made
-        kept = [item for item in made.items if self._passes(item.item_id, filters)][: request.k]
-        return RecommendationList(made.user_id, made.horizon, kept)
+        kept = [item for item in made.items if filters is None or self._passes(item.item_id, filters)]
+        return RecommendationList(made.user_id, made.horizon, kept[: request.k])
 
     def _passes(self, item_id: str, filters: Filters) -> bool:
         """Whether the item fits by the catalogue; an unknown one fits only where nothing is asked."""

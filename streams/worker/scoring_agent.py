@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import faust
 
@@ -28,6 +29,16 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 20_000
 """Waiting users per partition; beyond it the longest waiting are dropped and counted: their next event lists
 them."""
+
+
+class Made(NamedTuple):
+    """A list to be published."""
+
+    list: RecommendationList
+    received: int | None
+    """Broker time (ms) of the event or request that asked for it; None: measure nothing."""
+    request_id: str | None
+    """The request it answers, if any."""
 
 
 class ListMaker:
@@ -79,40 +90,25 @@ class ListMaker:
                 log.exception("no lists for %d users", len(names))
                 self.failed += len(names)
                 continue
-            await self.publish(lists, users, (time.perf_counter() - begun) * 1000)
+            made = [Made(one, users[one.user_id], None) for one in lists]
+            await self.publish(made, (time.perf_counter() - begun) * 1000)
 
     def _recommend(self, users: Sequence[str], shard: Shard) -> list[RecommendationList]:
         # Just after the newest event, not "now": so a published list follows from the log and its horizon alone.
         return shard.recommend(users, at=shard.horizon.next(), k=self._k)
 
-    async def publish(
-        self,
-        lists: Sequence[RecommendationList],
-        received: Mapping[str, int | None],
-        score_ms: float,
-        request_ids: Mapping[str, str] | None = None,
-    ) -> list[Awaitable[object]]:
-        """Send lists, keyed by user. `request_ids` (user to request) marks them as answers."""
+    async def publish(self, lists: Sequence[Made], score_ms: float) -> list[Awaitable[object]]:
+        """Send lists to `recommendations`, keyed by user; `score_ms` is how long all of them took together."""
         sent: list[Awaitable[object]] = []
         for made in lists:
-            message = self.message(made, received.get(made.user_id), score_ms, (request_ids or {}).get(made.user_id))
-            key = made.user_id.encode()
-            future = await self._app.producer.send(self._topic, key, encode(message), None, None, None)
-            future.add_done_callback(self._see_delivery)
-            sent.append(future)
+            key, value = made.list.user_id.encode(), encode(self.message(made, score_ms))
+            sent.append(await self._app.producer.send(self._topic, key, value, None, None, None))
         self._counters.lists.add(len(lists))
         return sent
 
-    def _see_delivery(self, sent: asyncio.Future[object]) -> None:
-        # Nobody waits for a list: the user's next event makes another. But it is told, and counted.
-        if not sent.cancelled() and (error := sent.exception()) is not None:
-            self.failed += 1
-            log.error("a list was not delivered: %s", error)
-
-    def message(
-        self, made: RecommendationList, received: int | None, score_ms: float, request_id: str | None
-    ) -> RecommendationMessage:
-        """The published form; `list_id` follows from user, place in the log, variant and request."""
+    def message(self, one: Made, score_ms: float) -> RecommendationMessage:
+        """The published form. `list_id` follows from user, place in the log and variant, so repeats are recognised."""
+        made, received, request_id = one
         timings = {"score_ms": round(score_ms, 2)}
         if received is not None:
             waited = time.time() * 1000 - received

@@ -17,7 +17,9 @@ def record(offset: int, name: str, ts: int = NOW, received: int | None = None) -
 
 
 def admitted(admission: Admission, *records: LogRecord) -> list[int]:
-    accepted, _ = admission.admit(list(records))
+    judged = admission.judge(list(records))
+    admission.keep(judged)
+    accepted = judged.accepted
     return [offset for offset, _ in accepted]
 
 
@@ -39,7 +41,9 @@ def test_only_as_many_ids_are_remembered_as_the_window_holds() -> None:
 @pytest.mark.parametrize(("lead", "enters"), [(100, True), (101, False)])
 def test_an_event_may_be_only_so_far_ahead_of_the_broker(lead: int, enters: bool) -> None:
     admission = Admission(LIMITS)
-    accepted, rejections = admission.admit([record(5, "a", NOW + lead, received=NOW)])
+    judged = admission.judge([record(5, "a", NOW + lead, received=NOW)])
+    admission.keep(judged)
+    accepted, rejections = judged.accepted, judged.rejected
     assert bool(accepted) == enters
     assert [(rejection.offset, rejection.code) for rejection in rejections] == ([] if enters else [(5, "in_future")])
 
@@ -47,7 +51,9 @@ def test_an_event_may_be_only_so_far_ahead_of_the_broker(lead: int, enters: bool
 @pytest.mark.parametrize(("lag", "enters", "late"), [(0, True, 0), (1, True, 1), (1_000, True, 1), (1_001, False, 0)])
 def test_an_event_may_be_only_so_late(lag: int, enters: bool, late: int) -> None:
     admission = Admission(LIMITS)
-    accepted, rejections = admission.admit([record(0, "a"), record(1, "b", NOW - lag)])
+    judged = admission.judge([record(0, "a"), record(1, "b", NOW - lag)])
+    admission.keep(judged)
+    accepted, rejections = judged.accepted, judged.rejected
     assert len(accepted) == 1 + enters
     assert [(rejection.offset, rejection.code) for rejection in rejections] == ([] if enters else [(1, "too_late")])
     assert admission.late == late
@@ -56,7 +62,7 @@ def test_an_event_may_be_only_so_late(lag: int, enters: bool, late: int) -> None
 
 def test_rejected_events_neither_move_the_watermark_nor_are_remembered() -> None:
     admission = Admission(LIMITS)
-    admission.admit([record(0, "a"), record(1, "b", NOW + 60_000, received=NOW)])
+    admission.keep(admission.judge([record(0, "a"), record(1, "b", NOW + 60_000, received=NOW)]))
     assert admission.watermark == NOW - 1_000
     assert admitted(admission, record(2, "b")) == [2]
 
@@ -68,7 +74,7 @@ def test_records_refused_before_the_graph_are_passed_over() -> None:
 @pytest.mark.parametrize("names", [["a", "b"], ["", "x"], [""], ["with\0null", "ü", "x" * 300], []])
 def test_a_restored_window_refuses_what_the_former_refused(names: list[str]) -> None:
     admission, again = Admission(LIMITS), Admission(LIMITS)
-    admission.admit([record(offset, name) for offset, name in enumerate(names)])
+    admission.keep(admission.judge([record(offset, name) for offset, name in enumerate(names)]))
     again.load_state(admission.state())
     assert again.watermark == admission.watermark
     assert admitted(again, *(record(10 + offset, name) for offset, name in enumerate(names))) == []
