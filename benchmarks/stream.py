@@ -21,8 +21,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,40 +151,41 @@ def latency(
     ):
         publisher.prepare("interactions")
         begun = time.perf_counter()
-        pending: list[tuple[str, float, Any]] = []
         sent = 0
+        acknowledged: deque[tuple[str, float, int]] = deque()
         deadline = begun + seconds + 20
-        while time.perf_counter() < deadline and (sent < len(chosen) or waiting or pending):
+        while time.perf_counter() < deadline and (len(waits) < len(chosen)):
             while sent < len(chosen) and sent < (time.perf_counter() - begun) * rate:
                 elapsed = int(1000 * (time.perf_counter() - begun))
                 event = msgspec.structs.replace(chosen[sent], ts=start + elapsed, event_id=f"bench-{sent}")
-                at = time.perf_counter()
-                pending.append((event.user_id, at, publisher.interaction(to_message(event))))
+                note = partial(_note, acknowledged, event.user_id, time.perf_counter())
+                publisher.interaction(to_message(event)).add_callback(note)
                 sent += 1
-            records = poll(2)
+            records = poll(5)
             arrived = time.perf_counter()
-            for user, at, future in pending:
-                waiting.setdefault(user, []).append((publisher.wait(future).offset, at))
-            pending.clear()
+            while acknowledged:
+                user, at, offset = acknowledged.popleft()
+                waiting.setdefault(user, []).append((offset, at))
             for record in records:
-                asked = waiting.get((record.key or b"").decode())
+                asked = waiting.pop((record.key or b"").decode(), [])
                 if not asked or record.value is None:
                     continue
                 seen = decode(RecommendationMessage, record.value).horizon.offset
                 waits += [1000 * (arrived - at) for offset, at in asked if offset <= seen]
-                left = [(offset, at) for offset, at in asked if offset > seen]
-                if left:
+                if left := [(offset, at) for offset, at in asked if offset > seen]:
                     waiting[(record.key or b"").decode()] = left
-                else:
-                    del waiting[(record.key or b"").decode()]
     p50, p90, p99 = np.percentile(waits, (50, 90, 99)).round(1).tolist()
     return {
         "case": "latency",
         "events": sent,
         "events_per_s": rate,
-        "unanswered": sum(len(asked) for asked in waiting.values()),
+        "unanswered": sent - len(waits),
         "event_to_list_ms": {"p50": p50, "p90": p90, "p99": p99, "max": round(max(waits), 1)},
     }
+
+
+def _note(acknowledged: deque[tuple[str, float, int]], user: str, at: float, meta: Any) -> None:
+    acknowledged.append((user, at, meta.offset))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dyngraph.batch import Columns, EventBatch
 from dyngraph.events import EventType, Interaction
-from dyngraph.explaining import Explained, explain
+from dyngraph.explaining import explain
 from dyngraph.graph import DynamicGraph
 from dyngraph.groups import distinct_pairs
 from dyngraph.lists import Filters, RankedItem, RecommendationList
@@ -244,26 +244,20 @@ class Engine:
     def _lists(self, users: Sequence[str], ranking: _Ranking, k: int) -> list[RecommendationList]:
         top = torch.topk(ranking.scores, min(k, ranking.scores.shape[1]), dim=1)
         rows = ranking.items.gather(1, top.indices)
-        features = ranking.contributions.shape[2]
-        given = ranking.contributions.gather(1, top.indices.unsqueeze(2).expand(-1, -1, features))
-        places = [
-            (query, row, score, contributions)
-            for query, columns in enumerate(zip(rows.tolist(), top.values.tolist(), given.tolist(), strict=True))
-            for row, score, contributions in zip(*columns, strict=True)
-            if row
-        ]
-        why = explain(
-            self.sources, self.graph, ranking.queries, [Explained(query, row, given) for query, row, _, given in places]
-        )
+        query, column = (rows > 0).nonzero(as_tuple=True)
+        places, found = query.tolist(), rows[query, column].tolist()
+        given = ranking.contributions[query, top.indices[query, column]]
+        why = explain(self.sources, self.graph, ranking.queries, places, found, given)
         items: list[list[RankedItem]] = [[] for _ in users]
-        for (query, row, score, _), explanation in zip(places, why, strict=True):
+        scores = top.values[query, column].tolist()
+        for place, row, score, explanation in zip(places, found, scores, why, strict=True):
             item_id = self.graph.item_ids[row]
-            items[query].append(
+            items[place].append(
                 RankedItem(
                     item_id=item_id,
                     title=self.graph.catalogue.title(item_id),
                     score=round(score, 6),
-                    rank=len(items[query]) + 1,
+                    rank=len(items[place]) + 1,
                     source=explanation.source,
                     reasons=explanation.reasons,
                 )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from dyngraph.graph import DynamicGraph
 from dyngraph.protocols import Cause, Queries, Signal, Source
 
@@ -21,47 +24,49 @@ class Explanation(NamedTuple):
     """A sentence per source with a real share, largest first."""
 
 
-class Explained(NamedTuple):
-    """An item to be explained."""
-
-    query: int
-    """Place of its query."""
-    item: int
-    """Item row."""
-    contributions: Sequence[float]
-    """What each feature gave, in the order of the sources' features."""
-
-
 def explain(
-    sources: Sequence[Source], graph: DynamicGraph, queries: Queries, items: Sequence[Explained]
+    sources: Sequence[Source],
+    graph: DynamicGraph,
+    queries: Queries,
+    query: Sequence[int],
+    items: Sequence[int],
+    contributions: Tensor,
 ) -> list[Explanation]:
-    """Explanations of ``items``, in their order. Each source is asked once for all the sentences it owes."""
-    answers: list[Explanation] = []
-    causes: dict[str, list[Cause]] = {source.name: [] for source in sources}
-    owed: dict[str, list[tuple[int, int]]] = {source.name: [] for source in sources}
-    raising = [
-        (source.name, feature.name, feature.signal is Signal.RAISES)
-        for source in sources
-        for feature in source.features
+    """Explanations of ``items [n]`` (rows) of the queries at places ``query [n]``, in their order.
+
+    ``contributions [n, F]`` are what each feature gave, in the order of the sources' features. Each source is asked
+    once for all the sentences it owes.
+    """
+    given, best = _by_source(sources, contributions)
+    named: list[list[int]] = []
+    for shares in given:
+        ordered = sorted((number for number, share in enumerate(shares) if share > 0), key=lambda n: -shares[n])
+        least = SHARE * sum(shares)
+        named.append([number for place, number in enumerate(ordered) if not place or shares[number] >= least])
+    sentences: dict[tuple[int, int], str] = {}
+    for number, source in enumerate(sources):
+        owed = [place for place, chosen in enumerate(named) if number in chosen]
+        causes = [Cause(query[place], items[place], source.features[best[place][number]].name) for place in owed]
+        if causes:
+            told = source.explain(graph, queries, causes)
+            sentences.update(((place, number), sentence) for place, sentence in zip(owed, told, strict=True))
+    return [
+        Explanation(
+            sources[chosen[0]].name if chosen else "",
+            [sentence for number in chosen if (sentence := sentences[place, number])],
+        )
+        for place, chosen in enumerate(named)
     ]
-    for number, (query, item, contributions) in enumerate(items):
-        shares: dict[str, float] = {}
-        best: dict[str, tuple[float, str]] = {}
-        for (source, feature, raises), value in zip(raising, contributions, strict=True):
-            if raises and value > 0:
-                shares[source] = shares.get(source, 0.0) + value
-                best[source] = max(best.get(source, (0.0, "")), (value, feature))
-        ordered = sorted(shares, key=lambda source: -shares[source])
-        least = SHARE * sum(shares.values())
-        named = [source for place, source in enumerate(ordered) if not place or shares[source] >= least]
-        for place, source in enumerate(named):
-            causes[source].append(Cause(int(query), item, best[source][1]))
-            owed[source].append((number, place))
-        answers.append(Explanation(ordered[0] if ordered else "", [""] * len(named)))
-    for source_ in sources:
-        if not causes[source_.name]:
-            continue
-        sentences = source_.explain(graph, queries, causes[source_.name])
-        for (number, place), sentence in zip(owed[source_.name], sentences, strict=True):
-            answers[number].reasons[place] = sentence
-    return [Explanation(answer.source, [reason for reason in answer.reasons if reason]) for answer in answers]
+
+
+def _by_source(sources: Sequence[Source], contributions: Tensor) -> tuple[list[list[float]], list[list[int]]]:
+    """For each item and source: what its raising features gave together, and which of its features gave most."""
+    given, best = [], []
+    start = 0
+    for source in sources:
+        raises = torch.tensor([feature.signal is Signal.RAISES for feature in source.features])
+        part = contributions[:, start : start + len(source.features)].clamp(min=0) * raises
+        start += len(source.features)
+        given.append(part.sum(1))
+        best.append(part.argmax(1))
+    return torch.stack(given, dim=1).tolist(), torch.stack(best, dim=1).tolist()

@@ -25,14 +25,15 @@ class Growable:
         self.fill = fill
         self._len = 0
         self._data = torch.full((FIRST_CAPACITY, *shape), fill, dtype=dtype)
+        self._show()
 
     def __len__(self) -> int:
         return self._len
 
-    @property
-    def view(self) -> Tensor:
-        """The live rows ``[len, *shape]``; writes go through, growth invalidates it."""
-        return self._data[: self._len]
+    def _show(self) -> None:
+        self.view: Tensor = self._data[: self._len]
+        """The live rows ``[len, *shape]``; writes go through, growth invalidates it. Kept, because it is asked for
+        hundreds of times a step."""
 
     def grow(self, length: int) -> None:
         """Make at least ``length`` rows live; new ones hold the fill value."""
@@ -41,21 +42,26 @@ class Growable:
             data = self._data.new_full((capacity, *self._data.shape[1:]), self.fill)
             data[: self._len] = self._data[: self._len]
             self._data = data
-        self._len = max(self._len, length)
+        if length > self._len:
+            self._len = length
+            self._show()
 
     def truncate(self, length: int) -> None:
         """Forget the rows from ``length`` on (used to undo growth of a step that failed)."""
         if length < self._len:
             self._data[length : self._len] = self.fill
             self._len = length
+            self._show()
 
     def widen(self, width: int) -> None:
         """Grow the second dimension to ``width`` columns; new ones hold the fill value."""
         data = self._data.new_full((self._data.shape[0], width, *self._data.shape[2:]), self.fill)
         data[:, : self._data.shape[1]] = self._data
         self._data = data
+        self._show()
 
     def replace(self, rows: Tensor) -> None:
         """Take ``rows`` as the whole live content (used when a snapshot is loaded)."""
         self._len = rows.shape[0]
         self._data = rows.clone() if self._len else self._data.new_full((FIRST_CAPACITY, *rows.shape[1:]), self.fill)
+        self._show()

@@ -31,15 +31,19 @@ class PopularitySource:
         self._clocks = {"short": DecayClock(short_ms), "long": DecayClock(long_ms)}
         self._sums = {name: Growable((), torch.float64) for name in self._clocks}
         self._count = Growable((), torch.float64)
+        self._best: Tensor | None = None
+        """What is proposed, until counts or the catalogue change."""
         self.grow(1, 1)
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""
+        self._best = None
         for table in (self._count, *self._sums.values()):
             table.grow(items)
 
     def truncate(self, users: int, items: int) -> None:
         """Undo growth."""
+        self._best = None
         for table in (self._count, *self._sums.values()):
             table.truncate(items)
 
@@ -55,11 +59,11 @@ class PopularitySource:
         """The most popular items, the same for everyone."""
         if len(self._count) <= 1:
             return torch.zeros(len(queries), 1, dtype=torch.int64)
-        best = [self._best(table.view[1:]) for table in self._sums.values()]
-        return torch.cat(best).unsqueeze(0).expand(len(queries), -1)
-
-    def _best(self, sums: Tensor) -> Tensor:
-        return torch.topk(sums, min(self._propose, sums.shape[0])).indices + 1
+        if self._best is None:
+            most = min(self._propose, len(self._count) - 1)
+            best = [torch.topk(table.view[1:], most).indices + 1 for table in self._sums.values()]
+            self._best = torch.cat(best)
+        return self._best.unsqueeze(0).expand(len(queries), -1)
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
         """Short and long popularity relative to the most popular item; log-scaled."""
@@ -71,6 +75,7 @@ class PopularitySource:
 
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
         """Count positives, take removals back, never below zero."""
+        self._best = None
         sign = batch.positive.to(torch.float64) - batch.negative.to(torch.float64)
         self._count.view.index_add_(0, batch.items, sign).clamp_(min=0)
         for name, clock in self._clocks.items():
@@ -93,6 +98,7 @@ class PopularitySource:
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
+        self._best = None
         self._count.replace(state["count"])
         for name, table in self._sums.items():
             table.replace(state[f"sum.{name}"])

@@ -132,7 +132,7 @@ class Lane:
             return
         await self._no_record_missing(events)
         generation = self.hosted.generation
-        outcome = await self.hosted.run(step_of(self._partitions, events))
+        outcome = await self.hosted.run(step_of(self._partitions, events), size=len(events))
         self._stepped_at = time.monotonic()
         await self._publish(outcome)
         self._count(outcome, len(events))

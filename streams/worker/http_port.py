@@ -103,7 +103,7 @@ class HttpPort:
         def work(shard: Shard) -> RecommendationList:
             return shard.recommend([user], k=k)[0]
 
-        made = await hosted.run(work)
+        made = await hosted.run(work, size=1)
         return _json(
             {
                 "user_id": made.user_id,

@@ -115,7 +115,8 @@ class RequestsAgent:
         await lane.caught_up.wait()
         begun = time.perf_counter()
         try:
-            made = await lane.hosted.run(lambda shard: self._recommend(shard, [one.request for one in asked]))
+            requests = [one.request for one in asked]
+            made = await lane.hosted.run(lambda shard: self._recommend(shard, requests), size=len(requests))
         except Exception as error:
             log.exception("%d requests from offset %d on failed", len(asked), asked[0].event.message.offset)
             text = f"the list could not be made ({type(error).__name__}: {error}): see the worker's log"

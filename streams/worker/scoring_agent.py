@@ -85,7 +85,7 @@ class ListMaker:
             begun = time.perf_counter()
             names = list(users)
             try:
-                lists = await self._hosted.run(partial(self._recommend, names))
+                lists = await self._hosted.run(partial(self._recommend, names), size=len(names))
             except Exception:
                 log.exception("no lists for %d users", len(names))
                 self.failed += len(names)
