@@ -5,10 +5,11 @@ Run: ``python benchmarks/stream.py --json out/stream.json`` (about two minutes).
 - ``throughput``: the first N events of the bundled log published at full speed, while 250 list requests a second come
   in beside the lists that follow events. ``events_per_s`` is all events over the time from the first send to the last
   applied; ``lists_per_s`` all lists over the same time.
-- ``latency``: then 200 events a second for half a minute, drawn at random from the log's continuation so that almost
-  every event is another user's and asks for a list of its own, with times that go on from the log's end at the pace of
-  the clock. ``event_to_list_ms`` runs from just before the send to the receipt of the user's first list that has seen
-  the event, at a consumer of ``recommendations``.
+- ``latency``, twice: then 200 events a second for half a minute, taken from the log's continuation, with times that go
+  on at the pace of the clock. Order ``log`` keeps the log's own order, where a basket is many events of one user; order
+  ``mixed`` shuffles, so that almost every event is another user's and asks for a list of its own. ``event_to_list_ms``
+  runs from just before the send to the receipt of the user's first list that has seen the event, at a consumer of
+  ``recommendations``.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def main() -> None:
             url = installation.wait_ready()
             rows = [throughput(log.head(args.events), settings, installation.broker, url, args.requests)]
             continuation = list(log.interactions(args.events, args.events + 20_000))
-            rows.append(latency(continuation, settings, installation.broker, args.rate, args.seconds, args.seed))
+            half = len(continuation) // 2
+            mixed = random.Random(args.seed).sample(continuation[half:], half)
+            for order, events in (("log", continuation[:half]), ("mixed", mixed)):
+                rows.append(latency(order, events, settings, installation.broker, args.rate, args.seconds))
     for row in rows:
         row |= {
             "data": log.name,
@@ -138,11 +142,11 @@ def requesting(users: list[str], settings: Settings, broker: str, rate: int) -> 
 
 
 def latency(
-    events: list[Interaction], settings: Settings, broker: str, rate: int, seconds: int, seed: int
+    order: str, events: list[Interaction], settings: Settings, broker: str, rate: int, seconds: int
 ) -> dict[str, Any]:
     """Publish at ``rate`` and time every event's list."""
-    chosen = random.Random(seed).sample(events, min(rate * seconds, len(events)))
-    start = min(event.ts for event in events)
+    chosen = events[: rate * seconds]
+    start = max(event.ts for event in events) if order == "mixed" else events[0].ts
     waiting: dict[str, list[tuple[int, float]]] = {}
     waits: list[float] = []
     with (
@@ -157,7 +161,7 @@ def latency(
         while time.perf_counter() < deadline and (len(waits) < len(chosen)):
             while sent < len(chosen) and sent < (time.perf_counter() - begun) * rate:
                 elapsed = int(1000 * (time.perf_counter() - begun))
-                event = msgspec.structs.replace(chosen[sent], ts=start + elapsed, event_id=f"bench-{sent}")
+                event = msgspec.structs.replace(chosen[sent], ts=start + elapsed, event_id=f"{order}-{sent}")
                 note = partial(_note, acknowledged, event.user_id, time.perf_counter())
                 publisher.interaction(to_message(event)).add_callback(note)
                 sent += 1
@@ -177,6 +181,7 @@ def latency(
     p50, p90, p99 = np.percentile(waits, (50, 90, 99)).round(1).tolist()
     return {
         "case": "latency",
+        "order": order,
         "events": sent,
         "events_per_s": rate,
         "unanswered": sent - len(waits),

@@ -37,8 +37,13 @@ class NoSuchTopic(BrokerError):
 
 
 @contextmanager
-def group_less(broker: str, *, timeout_s: float = METADATA_WITHIN_S) -> Iterator[KafkaConsumer]:
-    """A consumer that joins no group, commits nothing and creates no topic. Raises `BrokerUnreachable`."""
+def group_less(
+    broker: str, *, timeout_s: float = METADATA_WITHIN_S, fetch_wait_ms: int = 50
+) -> Iterator[KafkaConsumer]:
+    """A consumer that joins no group, commits nothing and creates no topic. Raises `BrokerUnreachable`.
+
+    The embedded broker answers an empty fetch only after half of `fetch_wait_ms`, also if a record came meanwhile.
+    """
     try:
         consumer = KafkaConsumer(
             bootstrap_servers=broker.split(","),
@@ -48,7 +53,7 @@ def group_less(broker: str, *, timeout_s: float = METADATA_WITHIN_S) -> Iterator
             allow_auto_create_topics=False,
             max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
             max_poll_records=2_000,
-            fetch_max_wait_ms=50,
+            fetch_max_wait_ms=fetch_wait_ms,
             bootstrap_timeout_ms=int(timeout_s * 1000),
             # Checksums are verified in pure Python, 140 ms a megabyte, and TCP has its own.
             check_crcs=False,
@@ -102,7 +107,7 @@ def tail(broker: str, topic: str) -> Iterator[Callable[[int], list[Record]]]:
 
     The poll takes a time-out in ms. Raises `NoSuchTopic`, `BrokerUnreachable`.
     """
-    with group_less(broker) as consumer:
+    with group_less(broker, fetch_wait_ms=10) as consumer:
         partitions = partitions_of(consumer, topic, broker)
         ends = end_offsets(consumer, partitions)
         consumer.assign(partitions)
