@@ -1,7 +1,7 @@
 """One partition's graph with all that survives a crash: engine, admission, journal, snapshots, applied offset.
 
 A shard knows offsets but no Kafka, so live workers, file replay and tests drive the very same object. The order in
-:meth:`Shard.apply` is the recovery story: admit → journal → step → (sometimes) snapshot. Offsets are this log's;
+:meth:`Shard.apply` is the recovery story: (sometimes) snapshot → judge → journal → step. Offsets are this log's;
 ``seq`` goes on counting when the log is replaced by a new one.
 """
 
@@ -140,14 +140,17 @@ class Shard:
         """Take one step with ``records`` (in offset order); blocking.
 
         Where :meth:`next_border` names a border, ``records`` must be all there are up to it: offsets between the last
-        of them and the border are taken as gaps. Raises ValueError for records beyond the border, and whatever the
-        engine raises; the state is then as before, and the same records can be given again. If the snapshot that was
-        due after the step cannot be written, OSError is raised and the step stands.
+        of them and the border are taken as gaps. Raises ValueError for records beyond the border, OSError if a snapshot
+        that is due cannot be written, and whatever the engine raises; the state is then as before, and the same records
+        can be given again.
         """
         fresh = [record for record in records if record.offset > self.applied_offset]
         skipped = len(records) - len(fresh)
         if not fresh:
             return ShardResult(step=None, skipped=skipped)
+        # Due snapshots are written here and not after the step: by now the step before has been published.
+        if self._snapshot_due():
+            self.snapshot()
         first, last = self.applied_offset + 1, fresh[-1].offset
         border = self.next_border(first)
         if border is not None:
@@ -169,8 +172,6 @@ class Shard:
         self.applied_offset = last
         self._newest_at = time.monotonic()
         self._since_snapshot += len(fresh)
-        if self._snapshot_due():
-            self.snapshot()
         return ShardResult(
             step=step,
             rejected=judged.rejected,
