@@ -8,7 +8,6 @@ anything else is a fault of ours and shows its traceback.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 import traceback
@@ -52,9 +51,7 @@ def _evergraph(
 
 def _register_all() -> None:
     for name in COMMANDS:
-        module = f"{__name__}.{name}"
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module).register(app)
+        importlib.import_module(f"{__name__}.{name}").register(app)
 
 
 _register_all()
