@@ -247,6 +247,11 @@ class Engine:
         query, column = (rows > 0).nonzero(as_tuple=True)
         places, found = query.tolist(), rows[query, column].tolist()
         given = ranking.contributions[query, top.indices[query, column]]
+        # What every candidate got alike moved nobody: a reason is what an item got above the average candidate, or
+        # what it got at all where it is above average in nothing.
+        usual = ranking.contributions.sum(1) / (ranking.items > 0).sum(1, keepdim=True).clamp(min=1)
+        above = (given - usual[query]) * (given > 0)
+        given = torch.where((above > 0).any(1, keepdim=True), above, given)
         why = explain(self.sources, self.graph, ranking.queries, places, found, given)
         items: list[list[RankedItem]] = [[] for _ in users]
         scores = top.values[query, column].tolist()

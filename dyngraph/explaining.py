@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dyngraph.graph import DynamicGraph
-from dyngraph.protocols import Cause, Queries, Signal, Source
+from dyngraph.protocols import Cause, Queries, Source
 
 SHARE = 0.2
 """A source is named if it gave at least this share of what raised the item; the largest one always is."""
@@ -34,8 +34,8 @@ def explain(
 ) -> list[Explanation]:
     """Explanations of ``items [n]`` (rows) of the queries at places ``query [n]``, in their order.
 
-    ``contributions [n, F]`` are what each feature gave, in the order of the sources' features. Each source is asked
-    once for all the sentences it owes.
+    ``contributions [n, F]`` are what each feature gave above what it gave the average candidate, in the order of the
+    sources' features. Each source is asked once for all the sentences it owes.
     """
     given, best = _by_source(sources, contributions)
     named: list[list[int]] = []
@@ -60,12 +60,11 @@ def explain(
 
 
 def _by_source(sources: Sequence[Source], contributions: Tensor) -> tuple[list[list[float]], list[list[int]]]:
-    """For each item and source: what its raising features gave together, and which of its features gave most."""
+    """For each item and source: what its features added together, and which of them added most."""
     given, best = [], []
     start = 0
     for source in sources:
-        raises = torch.tensor([feature.signal is Signal.RAISES for feature in source.features])
-        part = contributions[:, start : start + len(source.features)].clamp(min=0) * raises
+        part = contributions[:, start : start + len(source.features)].clamp(min=0)
         start += len(source.features)
         given.append(part.sum(1))
         best.append(part.argmax(1))

@@ -42,7 +42,7 @@ class Signal(enum.Enum):
     """How a feature may move a score."""
 
     RAISES = "raises"
-    """Learned weight that is never negative; such features can be named as reasons."""
+    """Learned weight that is never negative."""
     LEARNED = "learned"
     """Learned weight of either sign."""
     LOWERS = "lowers"

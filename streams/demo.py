@@ -96,16 +96,17 @@ def feed(log: InteractionLog, settings: Settings, broker: str, url: str) -> Iter
 
 
 def next_interaction(log: InteractionLog, done: int) -> Interaction:
-    """The first real event after row ``done`` of a user with some past, on an item that was seen before.
+    """The first real event after row ``done`` in which a user with some past takes a known item for the first time.
 
     The log's own continuation: nothing is made up. Falls back to the last event's user at a later time if the log ends.
     """
-    frame = log.frame
-    past = frame.head(done)
+    past = log.frame.head(done)
     counts = dict(past.group_by("user_id").len().iter_rows())
     items = set(past["item_id"].to_list())
+    pairs = set(past.select("user_id", "item_id").iter_rows())
     for event in log.interactions(done):
-        if counts.get(event.user_id, 0) >= KNOWN_EVENTS and event.item_id in items:
+        known = counts.get(event.user_id, 0) >= KNOWN_EVENTS and event.item_id in items
+        if known and (event.user_id, event.item_id) not in pairs:
             return event
     last = next(log.interactions(done - 1, done))
     return msgspec.structs.replace(last, event_id=f"{last.event_id}-again", ts=last.ts + 60_000)
