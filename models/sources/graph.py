@@ -58,10 +58,11 @@ class GraphSource:
         """The encoder's commit does it."""
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
-        """Say how much of the user the embedding has seen; nothing for a user it has not seen."""
+        """Say how much of the user the embedding has seen."""
         events = graph.users.events[queries.users].tolist()
-        sentence = "near you in the interaction graph, after {} events of yours"
-        return [sentence.format(events[cause.query]) if events[cause.query] else "" for cause in causes]
+        known = "near you in the interaction graph, after {} events of yours"
+        new = "likely for someone new, by the interaction graph"
+        return [known.format(events[cause.query]) if events[cause.query] else new for cause in causes]
 
     def forget_user(self, user: int) -> None:
         """Nothing of its own."""
