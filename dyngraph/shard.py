@@ -161,7 +161,7 @@ class Shard:
         learn = known.learned if known else self.config.learn
         erase = known.erased if known else tuple(self._to_erase)
         for user in erase:
-            self._erase_now(user)
+            self.engine.erase_user(user)
         judged = self.admission.judge(fresh)
         if known is None:
             weights = self.engine.encoder.version
@@ -191,14 +191,11 @@ class Shard:
         """
         if self._erased.get(user_id) == self.applied_offset:
             return
-        self._erase_now(user_id)
+        self.engine.erase_user(user_id)
         self._to_erase.append(user_id)
         self._erased[user_id] = self.applied_offset
         self.snapshot()
         self._snapshots.drop_without(self._erased)
-
-    def _erase_now(self, user_id: str) -> None:
-        self.engine.erase_user(user_id)
 
     # -- reading it -------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Counters:
         self.late = 0
         self.requests = 0
         self.step_ms: deque[float] = deque(maxlen=2_000)
-        """Milliseconds a step took in the shard's thread, newest last."""
+        """Milliseconds a step took without the wait for its turn, newest last."""
         self.list_ms: deque[float] = deque(maxlen=2_000)
         """Milliseconds from the broker's time of a user's first unlisted event to the list, newest last."""
 

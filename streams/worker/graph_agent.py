@@ -1,7 +1,7 @@
 """The graph agent: a partition's records become steps of its shard.
 
 One lane per hosted partition: Faust's actor puts events in at one end, the lane takes whole steps out at the
-other, runs them in the shard's thread, publishes what has to be published, and holds the events until they
+other, runs them by turns on the shard, publishes what has to be published, and holds the events until they
 may be acknowledged. Nothing may escape a lane: an agent that raises is restarted by Faust with the offset
 advanced, so an event would be lost; here a failed step stops the worker instead, with the state as it was and
 the log still holding the truth.

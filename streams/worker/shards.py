@@ -1,9 +1,9 @@
-"""Shards by partition, each with its own thread, opened and closed as Kafka assigns and revokes.
+"""Shards by partition, opened and closed as Kafka assigns and revokes, and worked on by turns.
 
-A step is heavy and blocking, so it runs off the event loop; and a shard is no thread-safe thing, so
-everything that touches one goes through its single thread, taking turns in the order asked. The turns are
-what keeps list making from starving steps and steps from starving lists: both ask again after each turn, so
-under load they alternate.
+A shard is no thread-safe thing, so everything that touches one takes a turn, in the order asked. Large work runs
+in the shard's own thread, off the event loop; small work on the spot (see `AT_ONCE`). The turns are what keeps
+list making from starving steps and steps from starving lists: both ask again after each turn, so under load they
+alternate.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class NotHosted(LookupError):
 
 
 class HostedShard:
-    """One shard and the only thread that may touch it.
+    """One shard, its thread, and the turns that everybody takes on it.
 
     `generation` counts assignments: a step begun under an older one still changes the state (it is in the
     journal), but its events are delivered again, so it must not acknowledge them.

@@ -1,7 +1,7 @@
-"""From delivered records to one step of the shard: what runs in the shard's thread, apart from all
+"""From delivered records to one step of the shard: what runs in one turn on the shard, apart from all
 publishing.
 
-Decoding happens here, in the same hop off the event loop as the step itself: a second hop would cost every
+Decoding happens here, in the same turn as the step itself: a second hop off the event loop would cost every
 event twice the wait for the interpreter lock.
 """
 
@@ -49,7 +49,7 @@ class Outcome:
     received: dict[str, int] = field(default_factory=dict)
     """Touched users, with the broker time (ms) of their first event in this step."""
     ms: float = 0.0
-    """How long it took in the shard's thread."""
+    """How long it took, without the wait for its turn."""
 
 
 def take_step(partitions: int, events: Sequence[EventT], shard: Shard) -> Outcome:
