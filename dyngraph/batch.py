@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dyngraph.events import NEGATIVE, POSITIVE, EventType, Interaction
+from dyngraph.arrays import Array, Arrays, Runs
+from dyngraph.events import MAX_TS_MS, NEGATIVE, POSITIVE, EventType, Interaction
 
 POSITIVE_TYPES = torch.tensor([value in POSITIVE for value in range(max(EventType) + 1)])
 """Look-up ``[types]``: whether an event type says that the user wants the item."""
 NEGATIVE_TYPES = torch.tensor([value in NEGATIVE for value in range(max(EventType) + 1)])
 """Look-up ``[types]``: whether an event type lowers the item for the user."""
+
+
+class BadBatch(ValueError):
+    """Raised for events that no step can take; names the event, the rule and the fix. Nothing has changed then."""
+
+
+class BatchArrays(NamedTuple):
+    """The columns of a batch as arrays of the graph's kind, and both ends grouped by node."""
+
+    users: Array
+    items: Array
+    types: Array
+    ts: Array
+    seq: Array
+    edges: Array
+    """``[B, 1 + E]`` what edges carry beside their type: the value (log-scaled, sign kept) and the features."""
+    by_user: Runs
+    by_item: Runs
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,58 @@ class EventBatch:
     """int64 ms."""
     seq: Tensor
     """int64 place in the shard's log."""
+    features: Tensor | None = None
+    """``[B, E]`` float32 edge features, if the graph has any."""
+
+    @classmethod
+    def checked(
+        cls,
+        users: Tensor,
+        items: Tensor,
+        types: Tensor,
+        values: Tensor,
+        ts: Tensor,
+        seq: Tensor,
+        features: Tensor | None = None,
+    ) -> EventBatch:
+        """A batch made from columns that did not come through :class:`Columns`: replayed arrays, generated streams.
+
+        Raises :class:`BadBatch` for columns of different length, rows below 1, unknown types, times outside
+        ``0 … MAX_TS_MS - 1``, an order other than ``(ts, seq)``, values or features that are not finite.
+        """
+        batch = cls(users, items, types, values, ts, seq, features)
+        batch._check()
+        return batch
+
+    def _check(self) -> None:
+        lengths = {len(column) for column in (self.users, self.items, self.types, self.values, self.ts, self.seq)}
+        if self.features is not None:
+            lengths.add(len(self.features))
+        if len(lengths) > 1:
+            raise BadBatch(f"the columns of a batch have {sorted(lengths)} entries; give every event one entry in each")
+        known = torch.zeros(max(EventType) + 1, dtype=torch.bool)
+        known[list(EventType)] = True
+        typed = (self.types >= 0) & (self.types <= max(EventType))
+        typed &= known[self.types.clamp(0, max(EventType))]
+        self._refuse(self.users < 1, "user row below 1; row 0 is the null node: admit the id first")
+        self._refuse(self.items < 1, "item row below 1; row 0 is the null node: admit the id first")
+        self._refuse(~typed, f"an unknown event type; use 1 to {max(EventType)}")
+        self._refuse(
+            (self.ts < 0) | (self.ts >= MAX_TS_MS), f"a time outside 0 … {MAX_TS_MS - 1}; times are milliseconds UTC"
+        )
+        self._refuse(self.seq < 0, "a negative seq; seq is the place in the log, from 0")
+        self._refuse(~torch.isfinite(self.values), "a value that is not finite; leave it out, or send a number")
+        if self.features is not None:
+            finite = torch.isfinite(self.features).all(1)
+            self._refuse(~finite, "features that are not finite; send numbers only")
+        earlier = (self.ts[1:] < self.ts[:-1]) | ((self.ts[1:] == self.ts[:-1]) & (self.seq[1:] <= self.seq[:-1]))
+        backwards = torch.cat((earlier.new_zeros(1), earlier))[: len(self)]
+        self._refuse(backwards, "a moment not after its predecessor's; sort a batch by (ts, seq)")
+
+    def _refuse(self, wrong: Tensor, what: str) -> None:
+        if bool(wrong.any()):
+            place = int(wrong.nonzero()[0, 0])
+            raise BadBatch(f"event {place} of the batch (seq {int(self.seq[place])}) has {what}")
 
     def __len__(self) -> int:
         return int(self.users.shape[0])
@@ -37,18 +109,39 @@ class EventBatch:
     @property
     def positive(self) -> Tensor:
         """``[B]`` bool: views, clicks, carts, purchases, ratings, likes."""
-        return POSITIVE_TYPES[self.types]
+        return POSITIVE_TYPES.to(self.types.device)[self.types]
 
     @property
     def negative(self) -> Tensor:
         """``[B]`` bool: dislikes and removals."""
-        return NEGATIVE_TYPES[self.types]
+        return NEGATIVE_TYPES.to(self.types.device)[self.types]
+
+    def arrays(self, xp: Arrays) -> BatchArrays:
+        """The columns as ``xp`` wants them."""
+        users, items, values = xp.of(self.users), xp.of(self.items), xp.of(self.values)
+        scaled = xp.log1p(abs(values))
+        edges = xp.where(values < 0, -scaled, scaled)[:, None]
+        if self.features is not None:
+            edges = xp.join((edges, xp.of(self.features)))
+        return BatchArrays(
+            users,
+            items,
+            xp.of(self.types),
+            xp.of(self.ts),
+            xp.of(self.seq),
+            edges,
+            xp.runs(users),
+            xp.runs(items),
+        )
 
 
 class Columns:
-    """Interactions with their seq, sorted, before ids became rows."""
+    """Interactions with their seq, sorted, before ids became rows.
 
-    def __init__(self, events: Sequence[tuple[int, Interaction]]) -> None:
+    Raises :class:`BadBatch` where events have features of another width than ``edge_dim``, or that are not finite.
+    """
+
+    def __init__(self, events: Sequence[tuple[int, Interaction]], edge_dim: int = 0) -> None:
         ordered = sorted(events, key=lambda event: (event[1].ts, event[0]))
         self.users = [event.user_id for _, event in ordered]
         self.items = [event.item_id for _, event in ordered]
@@ -58,6 +151,28 @@ class Columns:
         )
         self.ts = torch.tensor([event.ts for _, event in ordered], dtype=torch.int64)
         self.seq = torch.tensor([seq for seq, _ in ordered], dtype=torch.int64)
+        self.features = _features([event for _, event in ordered], edge_dim)
+        if not bool(torch.isfinite(self.values).all()):
+            place = int((~torch.isfinite(self.values)).nonzero()[0, 0])
+            raise BadBatch(f"event {ordered[place][1].event_id!r} has a value that is not a finite float32")
 
     def __len__(self) -> int:
         return len(self.users)
+
+
+def _features(events: Sequence[Interaction], width: int) -> Tensor | None:
+    """``[B, width]``; events without features get zeros."""
+    for event in events:
+        if event.features is not None and len(event.features) != width:
+            raise BadBatch(
+                f"event {event.event_id!r} has {len(event.features)} features, this graph takes {width}; "
+                "send that many, or build the graph with another edge_dim"
+            )
+    if not width:
+        return None
+    rows = torch.tensor([event.features or (0.0,) * width for event in events], dtype=torch.float32)
+    bad = (~torch.isfinite(rows)).any(1)
+    if bool(bad.any()):
+        event = events[int(bad.nonzero()[0, 0])]
+        raise BadBatch(f"event {event.event_id!r} has features that are not finite float32 numbers; send numbers only")
+    return rows

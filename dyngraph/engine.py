@@ -6,8 +6,9 @@ raises leaves the state as it was.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dyngraph.batch import Columns, EventBatch
+from dyngraph.advance import Advance
+from dyngraph.batch import BadBatch, Columns, EventBatch
 from dyngraph.events import EventType, Interaction
 from dyngraph.explaining import explain
 from dyngraph.graph import DynamicGraph
@@ -100,13 +102,19 @@ class Engine:
 
     # -- the step ---------------------------------------------------------------------------------------------
 
-    def step(self, events: Sequence[tuple[int, Interaction]], *, learn: bool = True) -> StepResult:
+    def step(
+        self, events: Sequence[tuple[int, Interaction]], *, learn: bool = True, learn_encoder: bool | None = None
+    ) -> StepResult:
         """Take one batch of ``(seq, interaction)``: rank, learn, commit.
 
-        Impressions are exposure, not interest: they neither enter the graph nor are they targets.
+        ``learn_encoder`` (default: as ``learn``) is false where a trainer beside hands the encoder its weights.
+        Impressions are exposure, not interest: they neither enter the graph nor are they targets. Raises
+        :class:`dyngraph.batch.BadBatch` for events that the graph cannot take; nothing has changed then.
         """
         begun = time.perf_counter()
-        columns = Columns([event for event in events if event[1].event_type is not EventType.IMPRESSION])
+        columns = Columns(
+            [event for event in events if event[1].event_type is not EventType.IMPRESSION], self.graph.edge_dim
+        )
         if not len(columns):
             return StepResult(events=0, horizon=self.graph.horizon)
         # Ranked while newcomers have no row yet: an item that this batch brings cannot be a candidate for it.
@@ -119,20 +127,21 @@ class Engine:
             batch = self.graph.admit(columns)
             self._grow()
             seed = self.seed * 1_000_003 + int(batch.seq.min())
-            plan = self.encoder.plan(self.graph, batch, learn=learn, seed=seed)
+            learning = learn if learn_encoder is None else learn_encoder
+            plan = self.encoder.plan(self.graph, batch, learn=learning, seed=seed)
         except BaseException:
             self._truncate(sizes)
             raise
         loss = {}
-        for name, part in (("encoder", plan.update), ("ranker", update)):
-            if part is not None:
-                part.apply()
-                loss[name] = part.loss
+        if update is not None:
+            update.apply()
+            loss["ranker"] = update.loss
         for source in self._stateful:
             source.observe(self.graph, batch)
-        self.encoder.commit(self.graph, batch, plan)
-        self.graph.events += len(batch)
-        self.graph.advance(Moment(ts, seq) for ts, seq in zip(batch.ts.tolist(), batch.seq.tolist(), strict=True))
+        learned = Advance(self.graph, self.encoder, batch, plan).write()
+        if learned is not None:
+            loss["encoder"] = learned
+        self.encoder.refresh(self.graph, batch, learned=learned is not None)
         return StepResult(
             events=len(batch),
             horizon=self.graph.horizon,
@@ -269,6 +278,33 @@ class Engine:
             )
         horizon = self.graph.horizon
         return [RecommendationList(user, horizon, made) for user, made in zip(users, items, strict=True)]
+
+    # -- what comes from outside ------------------------------------------------------------------------------
+
+    def use_weights(self, weights: State, version: int) -> None:
+        """Take the encoder's weights from a trainer beside; call it between steps."""
+        self.encoder.use_weights(self.graph, weights, version)
+
+    def describe_items(self, vectors: Mapping[str, Sequence[float]]) -> int:
+        """Give items their static vectors (text); call it between steps. Returns how many are in the graph by now:
+        those of items that appear later have to be given again then.
+
+        Raises :class:`dyngraph.batch.BadBatch` for a vector of another width than the graph's, or not finite.
+        """
+        ids = [item_id for item_id in vectors if int(self.graph.item_ids.find([item_id])[0])]
+        rows = self.graph.item_ids.find(ids)
+        table = self.graph.items.vectors
+        for item_id in ids:
+            vector = vectors[item_id]
+            if len(vector) != table.shape[1] or not all(map(math.isfinite, vector)):
+                raise BadBatch(
+                    f"the vector of item {item_id!r} has {len(vector)} numbers, some of which may not be finite; this "
+                    f"graph takes {table.shape[1]} finite ones (the encoder's item_dim)"
+                )
+        if ids:
+            self.graph.items.describe(rows, torch.tensor([list(vectors[item_id]) for item_id in ids]))
+            self.encoder.described(self.graph, rows)
+        return len(ids)
 
     # -- state ------------------------------------------------------------------------------------------------
 

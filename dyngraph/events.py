@@ -82,6 +82,8 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     event_type: EventType
     ts: int
     value: float | None = None
+    features: tuple[float, ...] | None = None
+    """A vector that describes the event, as wide as the graph's ``edge_dim``; none counts as zeros."""
 
 
 class Item(msgspec.Struct, frozen=True):

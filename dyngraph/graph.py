@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from dyngraph.arrays import NUMPY, Arrays
 from dyngraph.batch import Columns, EventBatch
 from dyngraph.catalogue import Catalogue
 from dyngraph.ids import IdTable
@@ -18,10 +19,29 @@ from dyngraph.state import State, gather, scatter
 class DynamicGraph:
     """Users, items, their stores and the horizon; changed by the engine's commit and by nothing else."""
 
-    def __init__(self, dim: int, k: int) -> None:
-        self.dim = dim
+    def __init__(
+        self,
+        dim: int,
+        k: int,
+        *,
+        message: int = 0,
+        edge_dim: int = 0,
+        user_dim: int = 0,
+        item_dim: int = 0,
+        arrays: Arrays = NUMPY,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Of memory width ``dim`` with ``k`` neighbours; raw messages of width ``message``, as many edge features as
+        ``edge_dim``, static vectors of widths ``user_dim`` and ``item_dim``; held and computed on as ``arrays`` says.
+        """
+        self.dim, self.edge_dim, self.arrays = dim, edge_dim, arrays
         self.user_ids, self.item_ids = IdTable(), IdTable()
-        self.users, self.items = NodeStore(dim, k), NodeStore(dim, k)
+        self.users = NodeStore(
+            dim, k, message=message, edge_dim=edge_dim, vector_dim=user_dim, arrays=arrays, device=device
+        )
+        self.items = NodeStore(
+            dim, k, message=message, edge_dim=edge_dim, vector_dim=item_dim, arrays=arrays, device=device
+        )
         self.catalogue = Catalogue()
         self.horizon = BEGINNING
         self.events = 0
@@ -73,4 +93,4 @@ class DynamicGraph:
 
 
 def _batch(columns: Columns, users: Tensor, items: Tensor) -> EventBatch:
-    return EventBatch(users, items, columns.types, columns.values, columns.ts, columns.seq)
+    return EventBatch(users, items, columns.types, columns.values, columns.ts, columns.seq, columns.features)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dyngraph.arrays import NUMPY, Array, Arrays
+
 FIRST_CAPACITY = 64
 
 
 class Growable:
-    """A tensor ``[len, *shape]`` whose first dimension grows.
+    """A tensor ``[len, *shape]`` whose first dimension grows; on a GPU if ``device`` says so.
 
     >>> table = Growable((2,), torch.float32)
     >>> table.grow(3)
@@ -21,10 +23,18 @@ class Growable:
     torch.Size([3, 2])
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, fill: float = 0) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        fill: float = 0,
+        arrays: Arrays = NUMPY,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.fill = fill
+        self._arrays = arrays
         self._len = 0
-        self._data = torch.full((FIRST_CAPACITY, *shape), fill, dtype=dtype)
+        self._data = torch.full((FIRST_CAPACITY, *shape), fill, dtype=dtype, device=device)
         self._show()
 
     def __len__(self) -> int:
@@ -34,6 +44,8 @@ class Growable:
         self.view: Tensor = self._data[: self._len]
         """The live rows ``[len, *shape]``; writes go through, growth invalidates it. Kept, because it is asked for
         hundreds of times a step."""
+        self.rows: Array = self._arrays.of(self.view)
+        """The same memory as an array of the graph's kind."""
 
     def grow(self, length: int) -> None:
         """Make at least ``length`` rows live; new ones hold the fill value."""
@@ -63,5 +75,6 @@ class Growable:
     def replace(self, rows: Tensor) -> None:
         """Take ``rows`` as the whole live content (used when a snapshot is loaded)."""
         self._len = rows.shape[0]
-        self._data = rows.clone() if self._len else self._data.new_full((FIRST_CAPACITY, *rows.shape[1:]), self.fill)
+        live = rows if self._len else self._data.new_full((FIRST_CAPACITY, *rows.shape[1:]), self.fill)
+        self._data = live.to(self._data.device, copy=True)
         self._show()

@@ -5,7 +5,7 @@ Row 0 is the null node. The table is append-only, so a row means the same node f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -34,16 +34,14 @@ class IdTable:
     def __getitem__(self, row: int) -> str:
         return self._ids[row]
 
-    def add(self, ids: Iterable[str]) -> Tensor:
+    def add(self, ids: Sequence[str]) -> Tensor:
         """Rows ``[n]`` of ``ids``; unknown ones get the next free row."""
-        rows, known = [], self._rows
+        known = self._rows
         for name in ids:
-            row = known.get(name)
-            if row is None:
-                row = known[name] = len(self._ids)
+            if name not in known:
+                known[name] = len(self._ids)
                 self._ids.append(name)
-            rows.append(row)
-        return torch.tensor(rows, dtype=torch.int64)
+        return torch.tensor(list(map(known.__getitem__, ids)), dtype=torch.int64)
 
     def find(self, ids: Sequence[str]) -> Tensor:
         """Rows ``[n]`` of ``ids``; unknown ones give the null row 0."""

@@ -6,57 +6,55 @@ event may ask about a time before edges that are already in the ring (design: st
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from dyngraph.groups import occurrences
+from dyngraph.arrays import NUMPY, Array, Arrays, Runs
 from dyngraph.growable import Growable
 from dyngraph.state import State
 
+_NODE, _TS, _SEQ, _TYPE = range(4)
 
-class Neighbourhood(NamedTuple):
+
+A = TypeVar("A")
+
+
+class Neighbourhood(NamedTuple, Generic[A]):
     """K slots for each of n queried nodes; slots that hold nothing earlier than the query are masked."""
 
-    nodes: Tensor
+    nodes: A
     """``[n, K]`` int64 rows of the opposite side, 0 where masked."""
-    ts: Tensor
+    ts: A
     """``[n, K]`` int64 edge times, ms."""
-    seq: Tensor
+    seq: A
     """``[n, K]`` int64 places of the edges in the log."""
-    types: Tensor
+    types: A
     """``[n, K]`` int64 event types."""
-    values: Tensor
-    """``[n, K]`` float32 event values."""
-    mask: Tensor
+    edges: A
+    """``[n, K, 1 + E]`` float32 edge features as in :attr:`dyngraph.batch.EventBatch.edges`."""
+    mask: A
     """``[n, K]`` bool, true for usable slots."""
 
 
 class TemporalNeighbours:
     """Ring buffers ``[nodes, K]`` of a bipartite side: rows are users (or items), entries the other side.
 
-    Memory: K · 28 bytes + 8 bytes per node.
+    Memory: K · (36 + 4 · E) + 8 bytes per node.
     """
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, edge_dim: int = 0, arrays: Arrays = NUMPY, device: torch.device | str = "cpu") -> None:
         self.k = k
-        self._nodes = Growable((k,), torch.int32)
-        self._ts = Growable((k,), torch.int64)
-        self._seq = Growable((k,), torch.int64)
-        self._types = Growable((k,), torch.int32)
-        self._values = Growable((k,), torch.float32)
-        self._count = Growable((), torch.int64)
+        self._arrays = arrays
+        # Whole numbers of a slot lie side by side: one gather brings all of them.
+        self._whole = Growable((k, 4), torch.int64, arrays=arrays, device=device)
+        self._edges = Growable((k, 1 + edge_dim), torch.float32, arrays=arrays, device=device)
+        self._count = Growable((), torch.int64, arrays=arrays, device=device)
+        self._slots = arrays.count_to(k)
 
     def _columns(self) -> dict[str, Growable]:
-        return {
-            "nodes": self._nodes,
-            "ts": self._ts,
-            "seq": self._seq,
-            "types": self._types,
-            "values": self._values,
-            "count": self._count,
-        }
+        return {"whole": self._whole, "edges": self._edges, "count": self._count}
 
     def grow(self, length: int) -> None:
         """Make room for ``length`` nodes."""
@@ -68,29 +66,49 @@ class TemporalNeighbours:
         for column in self._columns().values():
             column.truncate(length)
 
-    def insert(self, at: Tensor, nodes: Tensor, ts: Tensor, seq: Tensor, types: Tensor, values: Tensor) -> None:
-        """Append edges (all ``[n]``, in log order) to the rings of ``at``; nodes may repeat any number of times."""
-        place = occurrences(at)
-        kept = place.from_back < self.k
-        slot = ((self._count.view[at] + place.from_front) % self.k)[kept]
-        row = at[kept]
-        self._nodes.view[row, slot] = nodes[kept].to(torch.int32)
-        self._ts.view[row, slot] = ts[kept]
-        self._seq.view[row, slot] = seq[kept]
-        self._types.view[row, slot] = types[kept].to(torch.int32)
-        self._values.view[row, slot] = values[kept]
-        self._count.view.index_add_(0, at, torch.ones_like(at))
+    def insert(self, at: Array, runs: Runs, nodes: Array, ts: Array, seq: Array, types: Array, edges: Array) -> None:
+        """Append edges (all ``[n]``, in log order) to the rings of ``at``; nodes may repeat any number of times.
 
-    def before(self, at: Tensor, ts: Tensor, seq: Tensor) -> Neighbourhood:
-        """Slots of ``at [n]`` whose edge is strictly earlier than the query ``(ts, seq)`` (each ``[n]``)."""
-        edge_ts, edge_seq = self._ts.view[at], self._seq.view[at]
-        filled = torch.arange(self.k) < self._count.view[at].unsqueeze(1)
-        earlier = (edge_ts < ts.unsqueeze(1)) | ((edge_ts == ts.unsqueeze(1)) & (edge_seq < seq.unsqueeze(1)))
-        nodes = self._nodes.view[at].to(torch.int64)
-        mask = filled & earlier & (nodes > 0)
-        return Neighbourhood(
-            nodes * mask, edge_ts, edge_seq, self._types.view[at].to(torch.int64), self._values.view[at], mask
-        )
+        ``runs`` are those of ``at``; ``edges [n, 1 + E]``.
+        """
+        whole, count = self._whole.rows, self._count.rows
+        slot = (count[at] + runs.front) % self.k
+        if self._arrays.fixed_shapes:
+            # What a later edge of the same batch overwrites goes to the null row, which is emptied afterwards.
+            row = self._arrays.where(runs.back < self.k, at, 0)
+        elif len(at) > self.k:
+            kept = runs.back < self.k
+            row, slot, edges = at[kept], slot[kept], edges[kept]
+            nodes, ts, seq, types = nodes[kept], ts[kept], seq[kept], types[kept]
+        else:
+            row = at
+        for column, values in ((_NODE, nodes), (_TS, ts), (_SEQ, seq), (_TYPE, types)):
+            whole[row, slot, column] = values
+        self._edges.rows[row, slot] = edges
+        count[runs.distinct] += runs.sizes
+        if self._arrays.fixed_shapes:
+            self._null()
+
+    def _null(self) -> None:
+        for column in self._columns().values():
+            column.rows[0] = column.fill
+
+    def before(self, at: Tensor, ts: Tensor, seq: Tensor) -> Neighbourhood[Tensor]:
+        """Slots of ``at [n]`` whose edge is strictly earlier than the query ``(ts, seq)`` (``[n]``), as tensors."""
+        of, tensor = self._arrays.of, self._arrays.tensor
+        near = self.gathered(of(at), of(ts), of(seq))
+        return Neighbourhood(*(tensor(part).cpu() for part in near))
+
+    def gathered(self, at: Array, ts: Array, seq: Array) -> Neighbourhood[Array]:
+        """The same from and to arrays of the graph's kind."""
+        whole = self._arrays.take(self._whole.rows, at)
+        nodes, edge_ts, edge_seq = whole[..., _NODE], whole[..., _TS], whole[..., _SEQ]
+        ts, seq = ts[:, None], seq[:, None]
+        earlier = (edge_ts < ts) | ((edge_ts == ts) & (edge_seq < seq))
+        # An empty slot and a forgotten neighbour have node 0.
+        mask = earlier & (nodes > 0)
+        edges = self._arrays.take(self._edges.rows, at)
+        return Neighbourhood(nodes * mask, edge_ts, edge_seq, whole[..., _TYPE], edges, mask)
 
     def forget(self, at: int) -> None:
         """Empty the ring of one node."""
@@ -99,9 +117,13 @@ class TemporalNeighbours:
 
     def forget_neighbour(self, node: int) -> None:
         """Remove one node from the rings of all others; its slots read as empty from now on."""
-        hit = self._nodes.view == node
-        for column in (self._nodes, self._ts, self._seq, self._types, self._values):
-            column.view[hit] = column.fill
+        hit = self._whole.view[..., _NODE] == node
+        self._whole.view[hit] = 0
+        self._edges.view[hit] = 0
+
+    def holders(self, node: int) -> Tensor:
+        """Rows ``[m]`` whose ring holds an edge to ``node``."""
+        return (self._whole.view[..., _NODE] == node).any(1).nonzero().squeeze(1)
 
     def state(self) -> State:
         """All rings."""

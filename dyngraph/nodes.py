@@ -1,9 +1,10 @@
 """Node state of one side of the graph: memory, the not yet applied message, and what was seen last.
 
 Two memories are kept on purpose. ``memory`` has every message applied but the newest; the newest one waits as raw
-inputs, so that the next batch can apply it on the gradient path (TGN, Rossi et al. 2020, section 3; applying at
-the end of a batch would leave the updater without gradient). ``applied`` is memory with the waiting message
-applied under the weights of that commit: what read-only queries and neighbours see, without any work per read.
+inputs, so that it can be applied on the gradient path when the node is learned from (TGN, Rossi et al. 2020, section
+3; applying at the end of a batch would leave the updater without gradient). ``applied`` is memory with the waiting
+message applied under the weights of that commit: what the next event starts from, and what queries and neighbours see
+without any work per read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dyngraph.arrays import NUMPY, Array, Arrays, Runs
 from dyngraph.growable import Growable
 from dyngraph.neighbours import TemporalNeighbours
 from dyngraph.state import State, gather, scatter
@@ -21,65 +23,88 @@ from dyngraph.state import State, gather, scatter
 class RawMessages(NamedTuple):
     """Inputs of memory updates for n nodes, before any learned function has seen them."""
 
-    own: Tensor
+    own: Array
     """``[n, d]`` memory of the node itself."""
-    other: Tensor
-    """``[n, d]`` memory of the other end when the event was committed."""
-    types: Tensor
-    """``[n]`` int64 event types."""
-    values: Tensor
-    """``[n]`` float32 event values."""
-    elapsed: Tensor
-    """``[n]`` int64 ms since the node's last event before that step, never negative."""
-    pending: Tensor
+    message: Array
+    """``[n, m]`` the waiting message: the other end, the edge, the encoded time since the node's last event."""
+    pending: Array
     """``[n]`` bool, false where nothing waits."""
 
 
 class NodeStore:
     """All users, or all items: growable, untouched rows are kept bit for bit.
 
-    Memory per node: 12 · d + 41 bytes, and its ring (see :class:`TemporalNeighbours`).
+    ``dim`` and ``message`` are the widths d of memory and m of raw messages. Memory per node: 8 · d + 4 · m + 17
+    bytes, the static vector if there is one (4 bytes a number), and its ring (see :class:`TemporalNeighbours`).
     """
 
-    def __init__(self, dim: int, k: int) -> None:
+    def __init__(
+        self,
+        dim: int,
+        k: int,
+        *,
+        message: int = 0,
+        edge_dim: int = 0,
+        vector_dim: int = 0,
+        arrays: Arrays = NUMPY,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        def table(*shape: int, dtype: torch.dtype = torch.float32, fill: float = 0) -> Growable:
+            return Growable(shape, dtype, fill, arrays, device)
+
+        self._arrays = arrays
+        self._memory, self._applied, self._message = table(dim), table(dim), table(message)
+        self._pending = table(dtype=torch.bool)
+        self._last_ts = table(dtype=torch.int64, fill=-1)
+        self._events = table(dtype=torch.int64)
+        self._vectors = table(vector_dim)
         self._tables = {
-            "memory": Growable((dim,), torch.float32),
-            "applied": Growable((dim,), torch.float32),
-            "other": Growable((dim,), torch.float32),
-            "types": Growable((), torch.int64),
-            "values": Growable((), torch.float32),
-            "elapsed": Growable((), torch.int64),
-            "pending": Growable((), torch.bool),
-            "last_ts": Growable((), torch.int64, fill=-1),
-            "events": Growable((), torch.int64),
+            "memory": self._memory,
+            "applied": self._applied,
+            "message": self._message,
+            "pending": self._pending,
+            "last_ts": self._last_ts,
+            "events": self._events,
+            "vectors": self._vectors,
         }
-        self.neighbours = TemporalNeighbours(k)
+        self.neighbours = TemporalNeighbours(k, edge_dim, arrays, device)
         self.grow(1)
 
     def __len__(self) -> int:
         """Rows, the null row included."""
-        return len(self._tables["memory"])
+        return len(self._memory)
 
     @property
-    def applied(self) -> Tensor:
-        """``[rows, d]`` memory as queries see it."""
-        return self._tables["applied"].view
+    def applied(self) -> Array:
+        """``[rows, d]`` memory as the next event finds it."""
+        return self._applied.rows
+
+    @property
+    def times(self) -> Array:
+        """:attr:`last_ts` as an array of the store's kind."""
+        return self._last_ts.rows
 
     @property
     def last_ts(self) -> Tensor:
         """``[rows]`` int64 time of the node's last event in ms, -1 before the first."""
-        return self._tables["last_ts"].view
+        return self._last_ts.view
 
     @property
     def events(self) -> Tensor:
         """``[rows]`` int64 events of the node so far."""
-        return self._tables["events"].view
+        return self._events.view
+
+    @property
+    def vectors(self) -> Array:
+        """``[rows, v]`` static vectors given from outside (text), zero where none was given."""
+        return self._vectors.rows
 
     def grow(self, length: int) -> None:
         """Make room for ``length`` nodes."""
-        for table in self._tables.values():
-            table.grow(length)
-        self.neighbours.grow(length)
+        if length > len(self):
+            for table in self._tables.values():
+                table.grow(length)
+            self.neighbours.grow(length)
 
     def truncate(self, length: int) -> None:
         """Undo growth beyond ``length``."""
@@ -87,34 +112,42 @@ class NodeStore:
             table.truncate(length)
         self.neighbours.truncate(length)
 
-    def waiting(self, rows: Tensor) -> RawMessages:
+    def waiting(self, rows: Array) -> RawMessages:
         """The raw messages of ``rows [n]``."""
-        view = {name: table.view[rows] for name, table in self._tables.items() if name != "applied"}
+        take = self._arrays.take
         return RawMessages(
-            view["memory"], view["other"], view["types"], view["values"], view["elapsed"], view["pending"]
+            take(self._memory.rows, rows), take(self._message.rows, rows), take(self._pending.rows, rows)
         )
 
-    def keep_memory(self, rows: Tensor, memory: Tensor) -> None:
-        """Persist applied memory ``[n, d]`` of distinct ``rows``; their messages no longer wait."""
-        self._tables["memory"].view[rows] = memory
-        self._tables["pending"].view[rows] = False
+    def elapsed(self, rows: Array, ts: Array) -> Array:
+        """int64 ms ``[n]`` from the last event of ``rows`` to ``ts``, never negative; 0 before the first."""
+        last = self._arrays.take(self.times, rows)
+        return self._arrays.relu(ts - last) * (last >= 0)
 
-    def keep_messages(self, rows: Tensor, other: Tensor, types: Tensor, values: Tensor, ts: Tensor) -> None:
-        """Store one waiting message for each of the distinct ``rows [n]`` and note its time."""
-        last = self.last_ts[rows]
-        elapsed = torch.where(last >= 0, (ts - last).clamp(min=0), 0)
-        for name, value in (("other", other), ("types", types), ("values", values), ("elapsed", elapsed)):
-            self._tables[name].view[rows] = value
-        self._tables["pending"].view[rows] = True
-        self._tables["last_ts"].view[rows] = torch.maximum(last, ts)
+    def keep(self, rows: Array, memory: Array, message: Array, applied: Array) -> None:
+        """Persist ``memory [n, d]`` of distinct ``rows``, let ``message [n, m]`` wait, keep ``applied [n, d]``."""
+        self._memory.rows[rows] = memory
+        self._message.rows[rows] = message
+        self._applied.rows[rows] = applied
+        self._pending.rows[rows] = True
+        self._null()
 
-    def keep_applied(self, rows: Tensor, applied: Tensor) -> None:
-        """Set what queries see of distinct ``rows``."""
-        self._tables["applied"].view[rows] = applied
+    def met(self, runs: Runs, ts: Array) -> None:
+        """Count the events of ``runs`` and note their times; ``ts [g]`` is the newest of each node."""
+        rows, last = runs.distinct, self.times
+        last[rows] = self._arrays.where(last[rows] > ts, last[rows], ts)
+        self._events.rows[rows] += runs.sizes
+        self._null()
 
-    def count(self, rows: Tensor) -> None:
-        """Add one event for each entry of ``rows`` (repeats count)."""
-        self.events.index_add_(0, rows, torch.ones_like(rows))
+    def _null(self) -> None:
+        # With fixed shapes, what is not to be kept was written to the null row.
+        if self._arrays.fixed_shapes:
+            for table in self._tables.values():
+                table.rows[0] = table.fill
+
+    def describe(self, rows: Tensor, vectors: Tensor) -> None:
+        """Set the static vectors ``[n, v]`` of distinct ``rows``."""
+        self._vectors.view[rows] = vectors.to(self._vectors.view)
 
     def forget(self, row: int) -> None:
         """Return one node to the state of a node never seen."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
-from dyngraph.state import Stateful
+from dyngraph.state import State, Stateful
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,23 @@ class Encoder(Stateful, Protocol):
         ...
 
     def commit(self, graph: DynamicGraph, batch: EventBatch, plan: EncoderPlan) -> None:
-        """Write memory, store the batch's raw messages, insert edges, refresh item vectors."""
+        """Write memory, store the batch's raw messages, insert edges."""
+        ...
+
+    def refresh(self, graph: DynamicGraph, batch: EventBatch, *, learned: bool) -> None:
+        """Renew :attr:`item_vectors` after a commit, for the moment just after it; ``learned``: weights changed."""
+        ...
+
+    def described(self, graph: DynamicGraph, items: Tensor) -> None:
+        """Take notice of new static vectors of ``items [n]``."""
+        ...
+
+    def weights(self) -> State:
+        """All that was learned, and nothing of the graph."""
+        ...
+
+    def use_weights(self, graph: DynamicGraph, weights: State, version: int) -> None:
+        """Take what :meth:`weights` gave elsewhere, and count as ``version`` from now on."""
         ...
 
     def forget_user(self, user: int) -> None:

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from dyngraph.arrays import TORCH, Array, Arrays
+
 SHORTEST_MS = 1_000.0
 LONGEST_MS = 4 * 365.25 * 86_400_000.0
 
@@ -28,9 +30,17 @@ class TimeEncoding:
     def __init__(self, dim: int) -> None:
         periods = torch.logspace(math.log10(SHORTEST_MS), math.log10(LONGEST_MS), dim, dtype=torch.float64)
         self._omega = 2 * math.pi / periods
+        self._of: dict[Arrays, Array] = {}
         self.dim = dim
 
     def __call__(self, delta_ms: Tensor) -> Tensor:
         """Encode ``delta_ms [...]`` (int64 ms, negative ones clamped to 0) as float32 ``[..., dim]``."""
-        phase = delta_ms.clamp(min=0).to(torch.float64).unsqueeze(-1) * self._omega
-        return torch.cos(phase).to(torch.float32)
+        out: Tensor = self.encode(TORCH, delta_ms.clamp(min=0))
+        return out
+
+    def encode(self, xp: Arrays, delta_ms: Array) -> Array:
+        """Encode ``delta_ms [...]`` (int64 ms, not negative where it matters) as float32 ``[..., dim]``."""
+        omega = self._of.get(xp)
+        if omega is None:
+            omega = self._of[xp] = xp.of(self._omega)
+        return xp.waves(delta_ms, omega)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dyngraph.arrays import NUMPY, Array, Arrays
 from dyngraph.growable import Growable
 from dyngraph.state import State
 
@@ -23,10 +24,12 @@ class GrowableEmbedding:
     ``a ← a + mean(g²)``, ``x ← x − lr · g / √a``.
     """
 
-    def __init__(self, dim: int, lr: float, seed: int) -> None:
+    def __init__(
+        self, dim: int, lr: float, seed: int, arrays: Arrays = NUMPY, device: torch.device | str = "cpu"
+    ) -> None:
         self.lr, self._seed = lr, seed
-        self._rows = Growable((dim,), torch.float32)
-        self._accumulated = Growable((), torch.float32, fill=1e-4)
+        self._rows = Growable((dim,), torch.float32, 0, arrays, device)
+        self._accumulated = Growable((), torch.float32, 1e-4, arrays, device)
         self.grow(1)
         self._rows.view[0] = 0
 
@@ -36,16 +39,28 @@ class GrowableEmbedding:
         if length > start:
             self._rows.grow(length)
             self._accumulated.grow(length)
-            self._rows.view[start:] = self._first(torch.arange(start, length))
+            self._rows.view[start:] = self._first(torch.arange(start, length)).to(self._rows.view.device)
 
     def truncate(self, length: int) -> None:
         """Undo growth beyond ``length``."""
         self._rows.truncate(length)
         self._accumulated.truncate(length)
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def rows(self) -> Array:
+        """All rows ``[nodes, dim]`` as an array of the graph's kind."""
+        return self._rows.rows
+
     def __getitem__(self, rows: Tensor) -> Tensor:
         """A copy ``[..., dim]`` of rows."""
         return self._rows.view[rows]
+
+    def replace(self, rows: Tensor) -> None:
+        """Take ``rows [n, dim]`` for the first n rows; the others keep what they have."""
+        self._rows.view[: rows.shape[0]] = rows.to(self._rows.view)
 
     def descend(self, rows: Tensor, gradient: Tensor) -> None:
         """One Adagrad step on distinct ``rows [n]`` with ``gradient [n, dim]``."""

@@ -7,7 +7,6 @@ import hashlib
 import msgspec
 
 from dyngraph.engine import Engine
-from dyngraph.graph import DynamicGraph
 from dyngraph.protocols import Source
 from dyngraph.shard import Shard, ShardConfig
 from models.ranker import GatedRanker
@@ -61,7 +60,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     ranked = [source for source in sources if source.name not in config.without]
     features = [feature for source in ranked for feature in source.features]
     return Engine(
-        DynamicGraph(config.tgn.dim, config.tgn.neighbours),
+        encoder.graph(),
         encoder,
         ranked,
         GatedRanker(features, CONTEXT),

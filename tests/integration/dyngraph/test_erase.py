@@ -56,15 +56,15 @@ def test_the_users_row_is_that_of_a_node_never_seen() -> None:
 def test_no_ring_no_example_and_no_id_names_the_user() -> None:
     engine = fed(EVENTS, 5)
     row = int(engine.graph.user_ids.find([GONE])[0])
-    assert engine.graph.items.neighbours.state()["nodes"].eq(row).any()
+    assert engine.graph.items.neighbours.state()["whole"][..., 0].eq(row).any()
     engine.erase_user(GONE)
-    assert not engine.graph.items.neighbours.state()["nodes"].eq(row).any()
+    assert not engine.graph.items.neighbours.state()["whole"][..., 0].eq(row).any()
     assert GONE.encode() not in engine.graph.user_ids.state()["bytes"].numpy().tobytes()
     # Examples that wait to be learned from: the user's own, and those of items whose neighbour the user was.
     waiting = engine.encoder.state()
-    assert waiting["examples.users.rows"].numel()
-    assert not waiting["examples.users.rows"].eq(row).any()
-    assert not (waiting["examples.items.near.nodes"].eq(row) & waiting["examples.items.near.mask"]).any()
+    assert waiting["examples.waiting.users.rows"].numel()
+    assert not waiting["examples.waiting.users.rows"].eq(row).any()
+    assert not waiting["examples.waiting.items.slots.nodes"].eq(row).any()
 
 
 def test_other_users_keep_their_own_state_bit_for_bit() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dyngraph.arrays import NUMPY, TORCH, Arrays, TorchArrays
 from dyngraph.neighbours import TemporalNeighbours
+
+FIXED = TorchArrays(fixed_shapes=True)
+KINDS = pytest.mark.parametrize("xp", [NUMPY, TORCH, FIXED], ids=["numpy", "torch", "fixed shapes"])
 
 NODES, OTHERS = 4, 6
 
@@ -45,27 +50,29 @@ class EdgeLists:
             edges[:] = [None if edge and edge[1] == node else edge for edge in edges]
 
 
-def insert(ring: TemporalNeighbours, edges: list[Edge]) -> None:
-    at, node, ts, seq, kind = (torch.tensor(column, dtype=torch.int64) for column in list(zip(*edges, strict=True))[:5])
-    ring.insert(at, node, ts, seq, kind, torch.tensor([edge[5] for edge in edges], dtype=torch.float32))
+def insert(ring: TemporalNeighbours, xp: Arrays, edges: list[Edge]) -> None:
+    columns = list(zip(*edges, strict=True))
+    at, node, ts, seq, kind = (xp.of(torch.tensor(column, dtype=torch.int64)) for column in columns[:5])
+    ring.insert(at, xp.runs(at), node, ts, seq, kind, xp.of(torch.tensor(columns[5], dtype=torch.float32)[:, None]))
 
 
 def read(ring: TemporalNeighbours, at: int, ts: int, seq: int) -> set[Edge]:
     near = ring.before(torch.tensor([at]), torch.tensor([ts]), torch.tensor([seq]))
     assert near.nodes[~near.mask].eq(0).all()
-    columns = (near.nodes, near.ts, near.seq, near.types, near.values)
+    columns = (near.nodes, near.ts, near.seq, near.types, near.edges[..., 0])
     rows = zip(*(column[0].tolist() for column in columns), near.mask[0].tolist(), strict=True)
     slots = [(at, *row[:-1]) for row in rows if row[-1]]
     assert len(slots) == len(set(slots))
     return set(slots)
 
 
-@settings(deadline=None)
+@KINDS
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from((1, 2, 5)), Batches, st.integers(0, OTHERS), st.integers(0, NODES))
 def test_rings_hold_the_latest_edges_and_answer_with_strictly_earlier_ones(
-    k: int, batches: list[list[tuple[int, int, int, int, float]]], erased: int, forgotten: int
+    xp: Arrays, k: int, batches: list[list[tuple[int, int, int, int, float]]], erased: int, forgotten: int
 ) -> None:
-    ring, lists, ts, seq = TemporalNeighbours(k), EdgeLists(k), 100, 0
+    ring, lists, ts, seq = TemporalNeighbours(k, arrays=xp), EdgeLists(k), 100, 0
     ring.grow(1)
     for number, batch in enumerate(batches):
         ring.grow(NODES + 1)
@@ -74,7 +81,7 @@ def test_rings_hold_the_latest_edges_and_answer_with_strictly_earlier_ones(
             ts, seq = ts + gap, seq + 1
             edges.append((at, node, ts, seq, kind, value))
         if edges:
-            insert(ring, edges)
+            insert(ring, xp, edges)
         for edge in edges:
             lists.insert(edge)
         if number == 1 and erased:
@@ -83,7 +90,7 @@ def test_rings_hold_the_latest_edges_and_answer_with_strictly_earlier_ones(
         if number == 2 and forgotten:
             ring.forget(forgotten)
             lists.edges.pop(forgotten, None)
-        again = TemporalNeighbours(k)
+        again = TemporalNeighbours(k, arrays=xp)
         again.load_state(ring.state())
         for at in range(1, NODES + 1):
             for query in ((ts, seq), (ts, seq + 1), (ts - 1, seq + 1), (ts + 1, 0)):
@@ -93,14 +100,14 @@ def test_rings_hold_the_latest_edges_and_answer_with_strictly_earlier_ones(
 def test_the_null_node_has_no_neighbours() -> None:
     ring = TemporalNeighbours(3)
     ring.grow(2)
-    insert(ring, [(1, 5, 10, 0, 1, 0.0)])
+    insert(ring, NUMPY, [(1, 5, 10, 0, 1, 0.0)])
     assert read(ring, 0, 99, 99) == set()
 
 
 def test_a_node_that_was_undone_comes_back_empty() -> None:
     ring = TemporalNeighbours(2)
     ring.grow(3)
-    insert(ring, [(2, 5, 10, 0, 1, 0.0)])
+    insert(ring, NUMPY, [(2, 5, 10, 0, 1, 0.0)])
     ring.truncate(2)
     ring.grow(3)
     assert read(ring, 2, 99, 99) == set()

@@ -25,11 +25,12 @@ class SourceRig:
         batch = graph.admit(Columns(events))
         self.source.grow(*graph.sizes())
         self.source.observe(graph, batch)
-        columns = (batch.ts, batch.seq, batch.types, batch.values)
-        graph.users.neighbours.insert(batch.users, batch.items, *columns)
-        graph.items.neighbours.insert(batch.items, batch.users, *columns)
-        graph.users.count(batch.users)
-        graph.items.count(batch.items)
+        columns = batch.arrays(graph.arrays)
+        edge = (columns.ts, columns.seq, columns.types, columns.edges)
+        graph.users.neighbours.insert(columns.users, columns.by_user, columns.items, *edge)
+        graph.items.neighbours.insert(columns.items, columns.by_item, columns.users, *edge)
+        graph.users.met(columns.by_user, columns.ts[columns.by_user.last])
+        graph.items.met(columns.by_item, columns.ts[columns.by_item.last])
         graph.advance(Moment(int(ts), int(seq)) for ts, seq in zip(batch.ts, batch.seq, strict=True))
 
     def queries(self, user: str, later_ms: int = 0) -> Queries:

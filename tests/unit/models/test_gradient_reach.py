@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from unit.dyngraph.small_logs import EVERY_KIND, SMALL, fed, feed, random_log
 
 from dyngraph.protocols import Signal
 from models.ranker import GatedRanker
-from models.system import build_engine
-from models.tgn import TGN
+from models.system import SystemConfig, build_engine
+from models.tgn import TGN, preset
+from models.tgn.config import TYPE_PLACES
 
 LOG = random_log(160, seed=21, kinds=EVERY_KIND)
 
 
-def test_every_weight_tensor_of_encoder_and_ranker_moves() -> None:
-    engine = build_engine(SMALL)
+TEXT = 3
+FAMILY = {name: preset(name, dim=8, time_dim=4, neighbours=4) for name in ("tgn", "jodie", "dyrep", "tgat")} | {
+    "two layers, mean, bpr, replay": preset(
+        "tgn", dim=8, time_dim=4, neighbours=4, layers=2, aggregator="mean", loss="bpr", replay=64
+    ),
+    "text": preset("tgn", dim=8, time_dim=4, neighbours=4, item_dim=TEXT, draws=0),
+}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_every_weight_tensor_of_encoder_and_ranker_moves(name: str) -> None:
+    engine = build_engine(SystemConfig(tgn=FAMILY[name]))
     assert isinstance(engine.encoder, TGN)
     assert isinstance(engine.ranker, GatedRanker)
     parts = {"encoder": engine.encoder, "ranker": engine.ranker}
-    before = {(part, name): w.detach().clone() for part in parts for name, w in parts[part].named_parameters()}
-    feed(engine, LOG, 16)
-    still = [
-        f"{part}.{name}"
-        for part, module in parts.items()
-        for name, w in module.named_parameters()
-        if w.detach().equal(before[part, name])
-    ]
-    assert still == []
+    before = {
+        (part, name): w.detach().clone()
+        for part in parts
+        for name, w in parts[part].named_parameters()
+        if w.requires_grad
+    }
+    feed(engine, LOG[:64], 16)
+    if FAMILY[name].item_dim:
+        known = {event.item_id for _, event in LOG[:64]}
+        engine.describe_items({item: [1.0, 0.5, -0.25 * place] for place, item in enumerate(sorted(known))})
+    feed(engine, LOG[64:], 16)
+    weights = {(part, name): w for part in parts for name, w in parts[part].named_parameters()}
+    assert [key for key, value in before.items() if weights[key].detach().equal(value)] == []
 
 
 def test_the_gate_of_every_feature_moves_but_the_fixed_ones() -> None:
@@ -53,9 +69,10 @@ def test_static_vectors_of_the_users_and_items_that_were_seen_move() -> None:
 
 def test_events_of_every_kind_have_learned_vectors() -> None:
     idle, learned = fed(LOG, 16, learn=False).encoder.state(), fed(LOG, 16).encoder.state()
-    (name,) = {key for key in idle if key.startswith("weight.user.") and key.endswith("types.weight")}
-    changed = (idle[name] != learned[name]).any(1)
-    assert all(changed[kind] for kind in EVERY_KIND)
+    changed = (idle["weight.user.attention.0.key.weight"] != learned["weight.user.attention.0.key.weight"]).any(0)
+    kinds = changed[SMALL.tgn.dim : SMALL.tgn.dim + TYPE_PLACES]
+    assert all(kinds[kind] for kind in EVERY_KIND)
+    assert not kinds[0], "the padding type of empty slots teaches nothing"
 
 
 def test_a_gradient_that_is_not_finite_is_skipped_and_counted() -> None:
@@ -66,6 +83,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted() -> None:
     with torch.no_grad():
         for weight in encoder.parameters():
             weight.mul_(1e30)
+    encoder.weights_changed()
     weights = {name: value.clone() for name, value in encoder.state().items() if name.startswith("weight.")}
     gates = {name: value.clone() for name, value in ranker.state().items() if name.startswith("weight.")}
     version = encoder.version
