@@ -54,6 +54,11 @@ class GrowableEmbedding:
         """All rows ``[nodes, dim]`` as an array of the graph's kind."""
         return self._rows.rows
 
+    @property
+    def view(self) -> Tensor:
+        """The same as a tensor."""
+        return self._rows.view
+
     def __getitem__(self, rows: Tensor) -> Tensor:
         """A copy ``[..., dim]`` of rows."""
         return self._rows.view[rows]

@@ -108,11 +108,10 @@ def _forgotten(slots: Slots | None, user: int, *, among_users: bool) -> Slots | 
     """Slots that no longer hold a user; ``among_users`` says whether the neighbours are users."""
     if slots is None:
         return None
-    near = slots.near
-    if isinstance(near, Near):
-        deeper = _forgotten(near.slots, user, among_users=not among_users)
+    if slots.below is not None:
+        deeper = _forgotten(slots.below.slots, user, among_users=not among_users)
         assert deeper is not None
-        slots = slots._replace(near=Near(near.h, deeper))
+        slots = slots._replace(below=Near(slots.below.h, deeper))
     if not among_users:
         return slots
     others = slots.nodes != user
@@ -147,9 +146,7 @@ def _inputs(state: State, prefix: str) -> Inputs:
 
 
 def _slots(state: State, prefix: str) -> Slots:
-    near: Tensor | Near
-    if f"{prefix}near" in state:
-        near = state[f"{prefix}near"]
-    else:
-        near = Near(state[f"{prefix}near.h"], _slots(state, f"{prefix}near.slots."))
-    return Slots(state[f"{prefix}nodes"], near, state[f"{prefix}edges"], state[f"{prefix}mask"])
+    below = None
+    if f"{prefix}below.h" in state:
+        below = Near(state[f"{prefix}below.h"], _slots(state, f"{prefix}below.slots."))
+    return Slots(state[f"{prefix}nodes"], state[f"{prefix}x"], state[f"{prefix}mask"], below)

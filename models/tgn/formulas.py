@@ -1,4 +1,4 @@
-"""The mathematics of memory and attention, once for numpy and torch.
+"""The mathematics of memory and attention as reads compute it, once for numpy and torch.
 
 Attention is computed in *absorbed* form. With key and value maps ``W_k, W_v`` and a slot vector ``x`` (neighbour, edge,
 time), ``(W_q h) · (W_k x) = (W_kᵀ W_q h) · x`` and ``Σ a_k W_v x_k = W_v Σ a_k x_k``, so keys and values of the slots
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dyngraph.arrays import Array, Arrays
 
-_NEVER = -1e30
+NEVER = -1e30
 """Logit of a slot that must not count."""
 
 
@@ -64,7 +64,7 @@ def attended(xp: Arrays, w: AttentionWeights, h: Array, x: Array, mask: Array) -
     asked = h @ w.query + w.query_bias
     meets = w.heads * width
     usable = mask[:, None, :]
-    logits = xp.where(usable, asked[:, :meets].reshape(n, w.heads, width) @ xp.turned(x), _NEVER)
+    logits = xp.where(usable, asked[:, :meets].reshape(n, w.heads, width) @ xp.turned(x), NEVER)
     weight = xp.exp(logits - xp.top(logits)) * usable
     weight = weight / (xp.total(weight) + 1e-30)
     pooled = (weight @ x).reshape(n, meets)

@@ -13,9 +13,9 @@ from torch.nn import functional
 from dyngraph.arrays import TORCH
 from dyngraph.graph import DynamicGraph
 from models.tgn.examples import Examples, Inputs
-from models.tgn.formulas import projected, updated
+from models.tgn.formulas import projected
 from models.tgn.reading import through_layers
-from models.tgn.sides import Folded
+from models.tgn.sides import Side
 
 if TYPE_CHECKING:
     from models.tgn.encoder import TGN
@@ -27,14 +27,13 @@ def learn_from(encoder: TGN, graph: DynamicGraph, examples: Examples, log_q: Ten
 
     Every part of the encoder that the examples use is on the gradient path, the memory updaters included.
     """
-    folded = encoder.user.folded(), encoder.item.folded()
     users, user_place = torch.unique(examples.users.rows, return_inverse=True)
     items, item_place = torch.unique(examples.items.rows, return_inverse=True)
     user_static = encoder.user.static[users].requires_grad_()
     item_static = encoder.item.static[items].requires_grad_()
     texts = torch.as_tensor(graph.users.vectors), torch.as_tensor(graph.items.vectors)
-    z = _embedded(encoder, folded, examples.users, user_static[user_place], texts[0])
-    v = _embedded(encoder, folded[::-1], examples.items, item_static[item_place], texts[1])
+    z = _embedded(encoder.user, encoder.item, examples.users, user_static[user_place], texts[0])
+    v = _embedded(encoder.item, encoder.user, examples.items, item_static[item_place], texts[1])
     if encoder.config.loss == "bpr":
         loss = _pairwise(z, v, examples, encoder.config.refusal_weight)
     else:
@@ -50,17 +49,15 @@ def _some(gradient: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if gradient is None else gradient
 
 
-def _embedded(encoder: TGN, folded: tuple[Folded, Folded], inputs: Inputs, static: Tensor, texts: Tensor) -> Tensor:
+def _embedded(own: Side, far: Side, inputs: Inputs, static: Tensor, texts: Tensor) -> Tensor:
     """Embeddings ``[n, d]`` of captured inputs, waiting messages applied on the gradient path."""
-    own, far = folded
     h = static
-    if own.updater is not None:
-        raw = inputs.raw
-        h = h + torch.where(raw.pending.unsqueeze(1), updated(TORCH, own.updater, raw.own, raw.message), raw.own)
+    if own.cell is not None:
+        h = h + own.update(*inputs.raw)
     if own.text is not None:
-        h = h + texts[inputs.rows] @ own.text
+        h = h + own.text(texts[inputs.rows])
     if inputs.slots is not None:
-        out: Tensor = through_layers(TORCH, own, far, h, inputs.slots, encoder.config.layers)
+        out: Tensor = through_layers(TORCH, own.layers, far.layers, h, inputs.slots)
         return out
     return h if own.drift is None else projected(own.drift, h, inputs.away)
 

@@ -27,13 +27,12 @@ class Past:
         """What waits, and ``more`` after it; nothing changes here."""
         return together(self.waiting, more)
 
-    def mixed(self, examples: Examples, share: float, generator: torch.Generator) -> Examples:
-        """``examples`` joined by up to ``share`` as many past ones, drawn without repeats."""
-        count = min(len(self), int(share * examples.events))
+    def drawn(self, events: int, share: float, generator: torch.Generator) -> Examples | None:
+        """Up to ``share · events`` past examples, drawn without repeats."""
+        count = min(len(self), int(share * events))
         if not count or self._kept is None:
-            return examples
-        drawn = torch.randperm(len(self), generator=generator)[:count]
-        return together(self._kept.chosen(drawn), examples)
+            return None
+        return self._kept.chosen(torch.randperm(len(self), generator=generator)[:count])
 
     def keep(self, waiting: Examples | None, learned: Examples | None) -> None:
         """Let ``waiting`` be what waits, and offer ``learned`` to the reservoir."""

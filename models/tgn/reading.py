@@ -6,7 +6,7 @@ numpy) and learning (later, on the gradient path).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,8 +15,6 @@ from dyngraph.arrays import Array, Arrays
 from dyngraph.nodes import NodeStore
 from dyngraph.time_encoding import TimeEncoding
 from models.tgn.config import TYPE_PLACES
-from models.tgn.formulas import attended
-from models.tgn.sides import Folded
 
 DAY_MS = 86_400_000.0
 
@@ -28,12 +26,13 @@ class Slots(NamedTuple):
 
     nodes: Array
     """``[n, K]`` rows of the neighbours, 0 where masked."""
-    near: Array | Near
-    """``[n, K, d]`` vectors of the neighbours, or what those of a deeper layer are computed from."""
-    edges: Array
-    """``[n, K, 11 + E + T]`` one-hot type, value, features and encoded age of the edges."""
+    x: Array
+    """``[n, K, D]`` neighbour vector, one-hot type, value, features and encoded age of each edge; without the neighbour
+    vector where a deeper layer has to give it."""
     mask: Array
     """``[n, K]`` bool."""
+    below: Near | None
+    """What the neighbours' vectors are computed from by a deeper layer."""
 
 
 class Near(NamedTuple):
@@ -59,23 +58,24 @@ class Gatherer:
 
     def edges(self, types: Array, features: Array, elapsed: Array) -> Array:
         """``types [...]``, ``features [..., 1 + E]``, ``elapsed [...]`` (int64 ms) to ``[..., 11 + E + T]``."""
-        phases = self._clock.encode(self._xp, elapsed)
-        return self._xp.join((self._xp.take(self._one_hot, types), features, phases))
+        return self._xp.join(self._parts(types, features, elapsed))
+
+    def _parts(self, types: Array, features: Array, elapsed: Array) -> tuple[Array, Array, Array]:
+        return self._xp.take(self._one_hot, types), features, self._clock.encode(self._xp, elapsed)
 
     def slots(self, side: int, rows: Array, ts: Array, seq: Array, depth: int) -> Slots:
         """What ``rows [n]`` of ``side`` attend to at ``(ts, seq)``, each ``[n]``, with ``depth`` layers."""
         near = self._stores[side].neighbours.gathered(rows, ts, seq)
-        edges = self.edges(near.types, near.edges, ts[:, None] - near.ts)
+        edges = self._parts(near.types, near.edges, ts[:, None] - near.ts)
+        h = self._seen(1 - side, near.nodes)
         if depth == 1:
-            return Slots(near.nodes, self._seen(1 - side, near.nodes), edges, near.mask)
+            return Slots(near.nodes, self._xp.join((h, *edges)), near.mask, None)
         n, k = near.nodes.shape
         nodes = near.nodes.reshape(-1)
         # All layers look from the same moment: what the neighbours knew by now, not only by the time of the edge.
         deeper = self.slots(1 - side, nodes, self._xp.repeated(ts, k), self._xp.repeated(seq, k), depth - 1)
-        below = Near(
-            self._seen(1 - side, near.nodes), changed(deeper, lambda part: part.reshape(n, k, *part.shape[1:]))
-        )
-        return Slots(near.nodes, below, edges, near.mask)
+        below = Near(h, changed(deeper, lambda part: part.reshape(n, k, *part.shape[1:])))
+        return Slots(near.nodes, self._xp.join(edges), near.mask, below)
 
     def away(self, side: int, rows: Array, ts: Array) -> Array:
         """``[n]`` float32 ``log1p`` of the days from the last event of ``rows`` to ``ts``; 0 before the first."""
@@ -85,16 +85,20 @@ class Gatherer:
 
 def changed(slots: Slots, change: Callable[[Array], Array]) -> Slots:
     """Slots with every array changed."""
-    near = slots.near
-    below = Near(change(near.h), changed(near.slots, change)) if isinstance(near, Near) else change(near)
-    return Slots(change(slots.nodes), below, change(slots.edges), change(slots.mask))
+    below = slots.below and Near(change(slots.below.h), changed(slots.below.slots, change))
+    return Slots(change(slots.nodes), change(slots.x), change(slots.mask), below)
 
 
-def through_layers(xp: Arrays, own: Folded, far: Folded, h: Array, slots: Slots, depth: int) -> Array:
-    """Embeddings ``[n, d]`` of nodes with vectors ``h [n, d]`` after ``depth`` attention layers."""
-    near = slots.near
-    if isinstance(near, Near):
+Layer = Callable[[Array, Array, Array], Array]
+"""``(h [n, d], x [n, K, D], mask [n, K])`` to ``[n, d]``."""
+
+
+def through_layers(xp: Arrays, own: Sequence[Layer], far: Sequence[Layer], h: Array, slots: Slots) -> Array:
+    """Embeddings ``[n, d]`` of nodes with vectors ``h [n, d]``; ``own`` and ``far`` are the layers of both sides."""
+    x = slots.x
+    if slots.below is not None:
         n, k = slots.mask.shape
-        flat = changed(near.slots, lambda part: part.reshape(n * k, *part.shape[2:]))
-        near = through_layers(xp, far, own, near.h.reshape(n * k, -1), flat, depth - 1).reshape(n, k, -1)
-    return attended(xp, own.layers[depth - 1], h, xp.join((near, slots.edges)), slots.mask)
+        flat = changed(slots.below.slots, lambda part: part.reshape(n * k, *part.shape[2:]))
+        near = through_layers(xp, far[:-1], own[:-1], slots.below.h.reshape(n * k, -1), flat)
+        x = xp.join((near.reshape(n, k, -1), x))
+    return own[-1](h, x, slots.mask)

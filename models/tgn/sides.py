@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from dyngraph.arrays import Array, Arrays
 from models.embeddings import GrowableEmbedding
 from models.tgn.config import TGNConfig
-from models.tgn.formulas import AttentionWeights, UpdaterWeights
+from models.tgn.formulas import NEVER, AttentionWeights, UpdaterWeights
 
 
 class Attention(nn.Module):
-    """Parameters of one attention layer; :mod:`models.tgn.formulas` says what they compute.
+    """One layer of temporal graph attention (eq. 5-9) with the two-layer map behind it, for the gradient path.
 
-    The query sees its own time difference, which is always 0, so the encoded zero is part of the query's bias. Keys
-    have no bias (a softmax does not see it) and values none either (the map behind has one).
+    Reads use :meth:`folded` weights and :func:`models.tgn.formulas.attended`, which compute the same. The query sees
+    its own time difference, which is always 0, so the encoded zero is part of its bias. Keys have no bias (a softmax does
+    not see it) and values none either (the map behind has one).
     """
 
     def __init__(self, config: TGNConfig) -> None:
@@ -30,8 +31,21 @@ class Attention(nn.Module):
         self.hidden = nn.Linear(2 * d, d)
         self.out = nn.Linear(d, d)
 
+    def forward(self, h: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+        """``h [n, d]`` query nodes, ``x [n, K, D]`` their slots, ``mask [n, K]`` the usable ones; to ``[n, d]``."""
+        n, d = h.shape
+        heads = (self.heads, d // self.heads, -1)
+        query = self.query(h).view(n, self.heads, -1).transpose(0, 1) * math.sqrt(self.heads / d)
+        asked = torch.bmm(query, self.key.weight.view(heads)).transpose(0, 1)
+        logits = torch.bmm(asked, x.transpose(1, 2)).masked_fill(~mask.unsqueeze(1), NEVER)
+        weight = torch.softmax(logits, dim=2) * mask.any(1).view(n, 1, 1)
+        pooled = torch.bmm(weight, x).transpose(0, 1)
+        attention = torch.bmm(pooled, self.value.weight.view(heads).transpose(1, 2)).transpose(0, 1).reshape(n, d)
+        out: Tensor = self.out(torch.relu(self.hidden(torch.cat((attention, h), dim=1))))
+        return out
+
     def folded(self) -> AttentionWeights:
-        """On the gradient path if gradients are on."""
+        """The same weights as :func:`models.tgn.formulas.attended` takes them."""
         heads, d = self.heads, self.query.in_features
         key, value = self.key.weight.view(heads, d // heads, -1), self.value.weight.view(heads, d // heads, -1)
         scale = 1 / math.sqrt(d // heads)
@@ -78,11 +92,22 @@ class Side(nn.Module):
         self.drift = nn.Parameter(torch.zeros(config.dim)) if config.embedding == "time" else None
         self.text = nn.Linear(vector_dim, config.dim, bias=False) if vector_dim else None
 
+    @property
+    def layers(self) -> list[Attention]:
+        """The attention layers, the one nearest to the asking node last."""
+        return [layer for layer in self.attention if isinstance(layer, Attention)]
+
+    def update(self, own: Tensor, message: Tensor, pending: Tensor) -> Tensor:
+        """Memory ``[n, d]`` with the messages that wait applied, on the gradient path."""
+        assert self.cell is not None
+        new: Tensor = self.cell(torch.cat((own, message), dim=1), own)
+        return torch.where(pending.unsqueeze(1), new, own)
+
     def folded(self) -> Folded:
-        """On the gradient path if gradients are on."""
+        """The weights as :mod:`models.tgn.formulas` takes them."""
         return Folded(
             None if self.cell is None else _cell(self.cell),
-            tuple(layer.folded() for layer in self.attention if isinstance(layer, Attention)),
+            tuple(layer.folded() for layer in self.layers),
             self.drift,
             None if self.text is None else self.text.weight.T,
         )
