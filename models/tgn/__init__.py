@@ -2,5 +2,6 @@
 
 from models.tgn.config import TGNConfig, preset
 from models.tgn.encoder import TGN
+from models.tgn.fit import Fitted, fit
 
-__all__ = ["TGN", "TGNConfig", "preset"]
+__all__ = ["TGN", "Fitted", "TGNConfig", "fit", "preset"]

@@ -68,7 +68,7 @@ def attended(xp: Arrays, w: AttentionWeights, h: Array, x: Array, mask: Array) -
     weight = xp.exp(logits - xp.top(logits)) * usable
     weight = weight / (xp.total(weight) + 1e-30)
     pooled = (weight @ x).reshape(n, meets)
-    return xp.relu(pooled @ w.pooled + asked[:, meets:]) @ w.out + w.out_bias
+    return h + xp.relu(pooled @ w.pooled + asked[:, meets:]) @ w.out + w.out_bias
 
 
 def projected(w: Array, h: Array, away: Array) -> Array:

@@ -18,8 +18,8 @@ class Attention(nn.Module):
     """One layer of temporal graph attention (eq. 5-9) with the two-layer map behind it, for the gradient path.
 
     Reads use :meth:`folded` weights and :func:`models.tgn.formulas.attended`, which compute the same. The query sees
-    its own time difference, which is always 0, so the encoded zero is part of its bias. Keys have no bias (a softmax does
-    not see it) and values none either (the map behind has one).
+    its own time difference, which is always 0, so the encoded zero is part of its bias. Keys have no bias (a softmax
+    does not see it) and values none either (the map behind has one).
     """
 
     def __init__(self, config: TGNConfig) -> None:
@@ -41,7 +41,7 @@ class Attention(nn.Module):
         weight = torch.softmax(logits, dim=2) * mask.any(1).view(n, 1, 1)
         pooled = torch.bmm(weight, x).transpose(0, 1)
         attention = torch.bmm(pooled, self.value.weight.view(heads).transpose(1, 2)).transpose(0, 1).reshape(n, d)
-        out: Tensor = self.out(torch.relu(self.hidden(torch.cat((attention, h), dim=1))))
+        out: Tensor = h + self.out(torch.relu(self.hidden(torch.cat((attention, h), dim=1))))
         return out
 
     def folded(self) -> AttentionWeights:
