@@ -29,15 +29,18 @@ class UpdaterWeights(NamedTuple):
 
 
 class AttentionWeights(NamedTuple):
-    """One folded attention layer with its two-layer map; ``x`` the hidden width."""
+    """One folded attention layer with its two-layer map."""
 
     query: Array
-    """``[d, H·D + x]`` from the query node to what meets the slots, and to the hidden layer."""
+    """``[d, H·D]`` from the query node to what meets the slots."""
     query_bias: Array
     pooled: Array
-    """``[H·D, x]`` from pooled slots to the hidden layer."""
+    """``[H·D, d]`` from pooled slots back to the query's space."""
+    hidden: Array
+    """``[d, d]``"""
+    hidden_bias: Array
     out: Array
-    """``[x, d]``"""
+    """``[d, d]``"""
     out_bias: Array
     heads: int
 
@@ -61,14 +64,13 @@ def attended(xp: Arrays, w: AttentionWeights, h: Array, x: Array, mask: Array) -
     without usable slots attends to nothing: its pooled vector is zero.
     """
     n, _, width = x.shape
-    asked = h @ w.query + w.query_bias
-    meets = w.heads * width
+    asked = (h @ w.query + w.query_bias).reshape(n, w.heads, width)
     usable = mask[:, None, :]
-    logits = xp.where(usable, asked[:, :meets].reshape(n, w.heads, width) @ xp.turned(x), NEVER)
+    logits = xp.where(usable, asked @ xp.turned(x), NEVER)
     weight = xp.exp(logits - xp.top(logits)) * usable
     weight = weight / (xp.total(weight) + 1e-30)
-    pooled = (weight @ x).reshape(n, meets)
-    return h + xp.relu(pooled @ w.pooled + asked[:, meets:]) @ w.out + w.out_bias
+    y = h + (weight @ x).reshape(n, w.heads * width) @ w.pooled
+    return y + xp.relu(y @ w.hidden + w.hidden_bias) @ w.out + w.out_bias
 
 
 def projected(w: Array, h: Array, away: Array) -> Array:

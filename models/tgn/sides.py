@@ -15,11 +15,12 @@ from models.tgn.formulas import NEVER, AttentionWeights, UpdaterWeights
 
 
 class Attention(nn.Module):
-    """One layer of temporal graph attention (eq. 5-9) with the two-layer map behind it, for the gradient path.
+    """One layer of temporal graph attention (eq. 5-9) with a two-layer map behind it, for the gradient path.
 
-    Reads use :meth:`folded` weights and :func:`models.tgn.formulas.attended`, which compute the same. The query sees
-    its own time difference, which is always 0, so the encoded zero is part of its bias. Keys have no bias (a softmax
-    does not see it) and values none either (the map behind has one).
+    Arranged as a transformer block: ``y = h + W_o · attention(h)``, ``z = y + W_2 relu(W_1 y)``; the paper has
+    ``W_2 relu(W_1 [attention ‖ h])``. Reads use :meth:`folded` weights and :func:`models.tgn.formulas.attended`, which
+    compute the same. The query sees its own time difference, which is always 0, so the encoded zero is part of its
+    bias. Keys have no bias (a softmax does not see it) and values none either.
     """
 
     def __init__(self, config: TGNConfig) -> None:
@@ -28,7 +29,8 @@ class Attention(nn.Module):
         self.query = nn.Linear(d, d)
         self.key = nn.Linear(config.slot_width, d, bias=False)
         self.value = nn.Linear(config.slot_width, d, bias=False)
-        self.hidden = nn.Linear(2 * d, d)
+        self.mix = nn.Linear(d, d, bias=False)
+        self.hidden = nn.Linear(d, d)
         self.out = nn.Linear(d, d)
 
     def forward(self, h: Tensor, x: Tensor, mask: Tensor) -> Tensor:
@@ -41,26 +43,21 @@ class Attention(nn.Module):
         weight = torch.softmax(logits, dim=2) * mask.any(1).view(n, 1, 1)
         pooled = torch.bmm(weight, x).transpose(0, 1)
         attention = torch.bmm(pooled, self.value.weight.view(heads).transpose(1, 2)).transpose(0, 1).reshape(n, d)
-        out: Tensor = h + self.out(torch.relu(self.hidden(torch.cat((attention, h), dim=1))))
+        y: Tensor = h + self.mix(attention)
+        out: Tensor = y + self.out(torch.relu(self.hidden(y)))
         return out
 
     def folded(self) -> AttentionWeights:
         """The same weights as :func:`models.tgn.formulas.attended` takes them."""
         heads, d = self.heads, self.query.in_features
-        key, value = self.key.weight.view(heads, d // heads, -1), self.value.weight.view(heads, d // heads, -1)
+        parts = (heads, d // heads, -1)
+        key, value = self.key.weight.view(parts), self.value.weight.view(parts)
         scale = 1 / math.sqrt(d // heads)
-        meets = torch.einsum("hki,hkw->ihw", self.query.weight.view(heads, d // heads, d), key).reshape(d, -1) * scale
+        query = torch.einsum("hki,hkw->ihw", self.query.weight.view(parts), key).reshape(d, -1) * scale
         bias = torch.einsum("hk,hkw->hw", self.query.bias.view(heads, -1), key).reshape(-1) * scale
-        behind, direct = self.hidden.weight[:, :d], self.hidden.weight[:, d:]
-        pooled = torch.einsum("xhk,hkw->hwx", behind.reshape(-1, heads, d // heads), value).reshape(-1, d)
-        return AttentionWeights(
-            torch.cat((meets, direct.T), dim=1),
-            torch.cat((bias, self.hidden.bias)),
-            pooled,
-            self.out.weight.T,
-            self.out.bias,
-            heads,
-        )
+        pooled = torch.einsum("xhk,hkw->hwx", self.mix.weight.view(-1, *parts[:2]), value).reshape(-1, d)
+        hidden, out = self.hidden, self.out
+        return AttentionWeights(query, bias, pooled, hidden.weight.T, hidden.bias, out.weight.T, out.bias, heads)
 
 
 class Folded(NamedTuple):
