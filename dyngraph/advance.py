@@ -32,9 +32,13 @@ class Advance(NamedTuple):
 def advance(
     graph: DynamicGraph, encoder: Encoder, batch: EventBatch, *, learn: bool = False, seed: int = 0
 ) -> float | None:
-    """Take one batch of admitted rows; returns the loss if an update was learned. An empty batch changes nothing."""
+    """Take one batch of admitted rows; returns the loss if an update was learned. An empty batch changes nothing.
+
+    Raises :class:`dyngraph.batch.BadBatch` for rows that the graph does not have and features of another width.
+    """
     if not len(batch):
         return None
     users, items = graph.sizes()
+    batch.check_fits(users, items, graph.edge_dim)
     encoder.grow(users, items)
     return Advance(graph, encoder, batch, encoder.plan(graph, batch, learn=learn, seed=seed)).write()

@@ -18,6 +18,10 @@ NEGATIVE_TYPES = torch.tensor([value in NEGATIVE for value in range(max(EventTyp
 """Look-up ``[types]``: whether an event type lowers the item for the user."""
 
 
+MAX_SEQ = 2**53
+"""First refused place in a log: sources keep places as float64, which counts exactly up to here."""
+
+
 class BadBatch(ValueError):
     """Raised for events that no step can take; names the event, the rule and the fix. Nothing has changed then."""
 
@@ -89,7 +93,9 @@ class EventBatch:
         self._refuse(
             (self.ts < 0) | (self.ts >= MAX_TS_MS), f"a time outside 0 … {MAX_TS_MS - 1}; times are milliseconds UTC"
         )
-        self._refuse(self.seq < 0, "a negative seq; seq is the place in the log, from 0")
+        self._refuse(
+            (self.seq < 0) | (self.seq >= MAX_SEQ), f"a seq outside 0 … {MAX_SEQ - 1}; seq is the place in the log"
+        )
         self._refuse(~torch.isfinite(self.values), "a value that is not finite; leave it out, or send a number")
         if self.features is not None:
             finite = torch.isfinite(self.features).all(1)
@@ -97,6 +103,21 @@ class EventBatch:
         earlier = (self.ts[1:] < self.ts[:-1]) | ((self.ts[1:] == self.ts[:-1]) & (self.seq[1:] <= self.seq[:-1]))
         backwards = torch.cat((earlier.new_zeros(1), earlier))[: len(self)]
         self._refuse(backwards, "a moment not after its predecessor's; sort a batch by (ts, seq)")
+
+    def check_fits(self, users: int, items: int, edge_dim: int) -> None:
+        """Raise :class:`BadBatch` unless rows are below the tables' lengths and features as wide as the graph's.
+
+        Rows on a GPU are not looked at, since that would wait for it.
+        """
+        width = 0 if self.features is None else self.features.shape[1]
+        if width != edge_dim:
+            raise BadBatch(
+                f"event 0 of the batch (seq {int(self.seq[0])}) has {width} features, this graph takes {edge_dim}; give "
+                "each event that many, or build the graph with another edge_dim"
+            )
+        for rows, length, side in ((self.users, users, "user"), (self.items, items, "item")):
+            if rows.device.type == "cpu" and rows.numpy().max() >= length:
+                self._refuse(rows >= length, f"a {side} row beyond the {length} there are; admit the id first")
 
     def _refuse(self, wrong: Tensor, what: str) -> None:
         if bool(wrong.any()):
@@ -138,41 +159,64 @@ class EventBatch:
 class Columns:
     """Interactions with their seq, sorted, before ids became rows.
 
-    Raises :class:`BadBatch` where events have features of another width than ``edge_dim``, or that are not finite.
+    Raises :class:`BadBatch`, which names the event, for an id that is empty or no UTF-8, a time outside ``0 …
+    MAX_TS_MS - 1``, a seq outside ``0 … MAX_SEQ - 1`` or given twice, a value that is not a finite float32, features of
+    another width than ``edge_dim`` or not finite.
     """
 
     def __init__(self, events: Sequence[tuple[int, Interaction]], edge_dim: int = 0) -> None:
-        ordered = sorted(events, key=lambda event: (event[1].ts, event[0]))
-        self.users = [event.user_id for _, event in ordered]
-        self.items = [event.item_id for _, event in ordered]
-        self.types = torch.tensor([event.event_type for _, event in ordered], dtype=torch.int64)
-        self.values = torch.tensor(
-            [0.0 if event.value is None else event.value for _, event in ordered], dtype=torch.float32
-        )
-        self.ts = torch.tensor([event.ts for _, event in ordered], dtype=torch.int64)
-        self.seq = torch.tensor([seq for seq, _ in ordered], dtype=torch.int64)
-        self.features = _features([event for _, event in ordered], edge_dim)
+        self._events = sorted(events, key=lambda event: (event[1].ts, event[0]))
+        self.users = [event.user_id for _, event in self._events]
+        self.items = [event.item_id for _, event in self._events]
+        for names, end in ((self.users, "user_id"), (self.items, "item_id")):
+            self._refuse([not _storable(name) for name in names] if _suspect(names) else [], f"no usable {end}")
+        ts, seq = [event.ts for _, event in self._events], [seq for seq, _ in self._events]
+        if ts and not 0 <= ts[0] <= ts[-1] < MAX_TS_MS:
+            wrong = f"a time outside 0 … {MAX_TS_MS - 1}; times are milliseconds UTC"
+            self._refuse([not 0 <= one < MAX_TS_MS for one in ts], wrong)
+        if seq and not 0 <= min(seq) <= max(seq) < MAX_SEQ:
+            self._refuse([not 0 <= one < MAX_SEQ for one in seq], f"a place in the log outside 0 … {MAX_SEQ - 1}")
+        if len(set(seq)) < len(seq):
+            twice = [one in seq[:place] for place, one in enumerate(seq)]
+            self._refuse(twice, "the same place in the log as another; give every event a seq of its own")
+        self.types = torch.tensor([event.event_type for _, event in self._events], dtype=torch.int64)
+        self.ts, self.seq = torch.tensor(ts, dtype=torch.int64), torch.tensor(seq, dtype=torch.int64)
+        self.values = torch.tensor([event.value or 0.0 for _, event in self._events], dtype=torch.float32)
         if not bool(torch.isfinite(self.values).all()):
-            place = int((~torch.isfinite(self.values)).nonzero()[0, 0])
-            raise BadBatch(f"event {ordered[place][1].event_id!r} has a value that is not a finite float32")
+            self._refuse((~torch.isfinite(self.values)).tolist(), "a value that is not a finite float32; leave it out")
+        self.features = self._features(edge_dim)
 
     def __len__(self) -> int:
         return len(self.users)
 
+    def _features(self, width: int) -> Tensor | None:
+        """``[B, width]``; events without features get zeros."""
+        given = [event.features for _, event in self._events]
+        self._refuse(
+            [one is not None and len(one) != width for one in given],
+            f"features of another width than this graph's {width}; send that many, or build it with another edge_dim",
+        )
+        if not width:
+            return None
+        rows = torch.tensor([one or (0.0,) * width for one in given], dtype=torch.float32)
+        bad = ~torch.isfinite(rows).all(1)
+        if bool(bad.any()):
+            self._refuse(bad.tolist(), "features that are not finite float32 numbers; send numbers only")
+        return rows
 
-def _features(events: Sequence[Interaction], width: int) -> Tensor | None:
-    """``[B, width]``; events without features get zeros."""
-    for event in events:
-        if event.features is not None and len(event.features) != width:
-            raise BadBatch(
-                f"event {event.event_id!r} has {len(event.features)} features, this graph takes {width}; "
-                "send that many, or build the graph with another edge_dim"
-            )
-    if not width:
-        return None
-    rows = torch.tensor([event.features or (0.0,) * width for event in events], dtype=torch.float32)
-    bad = (~torch.isfinite(rows)).any(1)
-    if bool(bad.any()):
-        event = events[int(bad.nonzero()[0, 0])]
-        raise BadBatch(f"event {event.event_id!r} has features that are not finite float32 numbers; send numbers only")
-    return rows
+    def _refuse(self, wrong: list[bool], what: str) -> None:
+        if True in wrong:
+            seq, event = self._events[wrong.index(True)]
+            raise BadBatch(f"event {event.event_id!r} (seq {seq}) has {what}")
+
+
+def _suspect(names: list[str]) -> bool:
+    """Whether one of ``names`` may be unusable; answers for the whole batch at once, since hardly any ever is."""
+    return not all(names) or not "".join(names).isascii()
+
+
+def _storable(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
