@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -112,8 +113,8 @@ class EventBatch:
         width = 0 if self.features is None else self.features.shape[1]
         if width != edge_dim:
             raise BadBatch(
-                f"event 0 of the batch (seq {int(self.seq[0])}) has {width} features, this graph takes {edge_dim}; give "
-                "each event that many, or build the graph with another edge_dim"
+                f"event 0 of the batch (seq {int(self.seq[0])}) has {width} features, this graph takes {edge_dim}; "
+                "give each event that many, or build the graph with another edge_dim"
             )
         for rows, length, side in ((self.users, users, "user"), (self.items, items, "item")):
             if rows.device.type == "cpu" and rows.numpy().max() >= length:
@@ -127,12 +128,12 @@ class EventBatch:
     def __len__(self) -> int:
         return int(self.users.shape[0])
 
-    @property
+    @cached_property
     def positive(self) -> Tensor:
         """``[B]`` bool: views, clicks, carts, purchases, ratings, likes."""
         return POSITIVE_TYPES.to(self.types.device)[self.types]
 
-    @property
+    @cached_property
     def negative(self) -> Tensor:
         """``[B]`` bool: dislikes and removals."""
         return NEGATIVE_TYPES.to(self.types.device)[self.types]
