@@ -6,9 +6,9 @@ Run: ``python benchmarks/engine.py --json out/engine.json`` (under twelve minute
   gradients before the event's batch is taken in, then it is taken in.
 - ``train``: the same nodes are embedded with gradients, scored, one step of the optimiser follows, then the update.
 
-Both sides have memory and embeddings of width 100, ten neighbours, two heads; the peer's time encoding has width 100 and
-learned frequencies, ours 32 fixed ones. Every case has a fresh
-process per engine; memories and rings are filled by the stream's first events, then the engines take turns by slices.
+Both sides have memory and embeddings of width 100, ten neighbours, two heads; the peer's time encoding has 100 learned
+frequencies, ours 32 fixed ones. Every case has a fresh process per engine; memories and rings are filled by the
+stream's first events, then the engines take turns by slices.
 ``events_per_s`` is all timed events over all timed seconds; batches are made ready outside the clock on both sides.
 ``events_per_cpu_s`` is the same over seconds that the process had a core: on a shared host it says more.
 """

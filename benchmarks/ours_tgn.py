@@ -1,7 +1,7 @@
 """This engine as the benchmarks drive it: rows from columns, embeddings at event times, ``advance`` for every batch.
 
-Sizes are the peer's: memory and embeddings of width 100, ten neighbours, two heads; only the time encoding is narrower. All ids are admitted
-before the clock starts, as the peer's number of nodes is fixed before.
+Sizes are the peer's: memory and embeddings of width 100, ten neighbours, two heads; only the time encoding is narrower.
+All ids are admitted before the clock starts, as the peer's number of nodes is fixed before.
 """
 
 from __future__ import annotations
