@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dyngraph.advance import advance
-from dyngraph.arrays import NUMPY, TORCH, Arrays
+from dyngraph.arrays import NUMPY, Arrays, TorchArrays
 from dyngraph.batch import EventBatch
 from dyngraph.events import EventType
 from dyngraph.graph import DynamicGraph
@@ -65,7 +65,7 @@ class OurTGN:
         self.device = torch.device(device)
         sizes = {"dim": WIDTH, "time_dim": TIME_WIDTH, "neighbours": NEIGHBOURS, "edge_dim": features}
         self.config = preset("tgn", seed=seed, **{**sizes, **SAME_WORK, **settings})
-        arrays: Arrays = NUMPY if device == "cpu" else TORCH
+        arrays: Arrays = NUMPY if device == "cpu" else TorchArrays(device, fixed_shapes=True)
         self.encoder = TGN(self.config, arrays, self.device)
         self.graph = self.empty_graph()
         self._seed = seed
@@ -93,16 +93,12 @@ class OurTGN:
             torch.from_numpy(edges.seq),
         )
         features = torch.from_numpy(edges.features) if self.config.edge_dim else None
-        checked = EventBatch.checked(*columns, features)
-        if self.device.type == "cpu":
-            return checked
-        users, items, types, values, ts, seq = (column.to(self.device) for column in columns)
-        return EventBatch(users, items, types, values, ts, seq, None if features is None else features.to(self.device))
+        return EventBatch.checked(*columns, features)
 
     def prepare(self, batch: EdgeLog, negatives: Ints) -> Asked:
         """A batch and what to embed before it."""
         events = self.batch(batch)
-        others = torch.from_numpy(negatives).to(self.device) + 1
+        others = torch.from_numpy(negatives) + 1
         return Asked(events, torch.cat((events.items, others)), events.ts.repeat(2), events.seq.repeat(2))
 
     def train_mode(self, on: bool) -> None:
@@ -129,10 +125,10 @@ class OurTGN:
 
     def scores(self, users: Ints, ts: Ints, seq: Ints) -> Scores:
         """``[n, n_items]``: users at their own times, items at the newest of them, all before the first of them."""
-        before = torch.full((len(users),), int(seq.min()), device=self.device)
+        before = torch.full((len(users),), int(seq.min()))
         rows, moments = torch.from_numpy(users) + 1, torch.from_numpy(ts)
-        z_users = self.encoder.embed(self.graph, rows.to(self.device), moments.to(self.device), before)
-        items = torch.arange(1, self.n_items + 1, device=self.device)
+        z_users = self.encoder.embed(self.graph, rows, moments, before)
+        items = torch.arange(1, self.n_items + 1)
         newest, first = torch.full_like(items, int(ts.max())), torch.full_like(items, int(seq.min()))
         z_items = self.encoder.embed_items(self.graph, items, newest, first)
         return np.asarray((z_users @ z_items.T / self.config.dim**0.5).cpu().numpy())

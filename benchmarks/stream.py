@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=200, help="events per second of the latency case")
     parser.add_argument("--seconds", type=int, default=30, help="length of the latency case")
     parser.add_argument("--broker", help="Kafka as host:port (default: the embedded broker)")
+    parser.add_argument("--learner", choices=("inline", "trainer"), default="inline", help="who learns")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     args = parser.parse_args()
@@ -65,6 +66,7 @@ def main() -> None:
                 "http_port": 0,
                 "clock": "log",
                 "broker": args.broker,
+                "learner": args.learner,
                 "prefix": f"evergraph-bench-{os.getpid()}.",
             }
         )
@@ -75,11 +77,13 @@ def main() -> None:
             half = len(continuation) // 2
             mixed = random.Random(args.seed).sample(continuation[half:], half)
             for order, events in (("log", continuation[:half]), ("mixed", mixed)):
-                rows.append(latency(order, events, settings, installation.broker, args.rate, args.seconds))
+                row = latency(order, events, settings, installation.broker, args.rate, args.seconds)
+                rows.append(row | {"weights": ask(f"{url}/state")["shards"][0]["weights"]})
     for row in rows:
         row |= {
             "data": log.name,
             "learning": True,
+            "learner": args.learner,
             "broker": "embedded" if args.broker is None else "kafka",
             **machine(),
         }

@@ -18,7 +18,8 @@ from models.tgn.config import TYPE_PLACES
 
 DAY_MS = 86_400_000.0
 
-_ONE_HOT = torch.eye(TYPE_PLACES)
+ONE_HOT = torch.eye(TYPE_PLACES)
+"""``[types, types]`` a row for each event type."""
 
 
 class Slots(NamedTuple):
@@ -47,14 +48,19 @@ class Near(NamedTuple):
 class Gatherer:
     """Gathers slots from the stores of a graph.
 
-    ``seen(side, rows)`` gives the vectors ``[..., d]`` that queries and neighbours use of a side's nodes.
+    ``one_hot`` is :data:`ONE_HOT` as an array of ``xp``; ``seen(side, rows)`` gives the vectors ``[..., d]`` that
+    queries and neighbours use of a side's nodes.
     """
 
     def __init__(
-        self, xp: Arrays, clock: TimeEncoding, stores: tuple[NodeStore, NodeStore], seen: Callable[[int, Array], Array]
+        self,
+        xp: Arrays,
+        clock: TimeEncoding,
+        one_hot: Array,
+        stores: tuple[NodeStore, NodeStore],
+        seen: Callable[[int, Array], Array],
     ) -> None:
-        self._xp, self._clock, self._stores, self._seen = xp, clock, stores, seen
-        self._one_hot = xp.of(_ONE_HOT)
+        self._xp, self._clock, self._one_hot, self._stores, self._seen = xp, clock, one_hot, stores, seen
 
     def edges(self, types: Array, features: Array, elapsed: Array) -> Array:
         """``types [...]``, ``features [..., 1 + E]``, ``elapsed [...]`` (int64 ms) to ``[..., 11 + E + T]``."""

@@ -20,7 +20,7 @@ from dyngraph.time_encoding import TimeEncoding
 from models.tgn.config import TGNConfig
 from models.tgn.examples import Inputs
 from models.tgn.formulas import attended, projected, updated
-from models.tgn.reading import Gatherer, changed, through_layers
+from models.tgn.reading import ONE_HOT, Gatherer, changed, through_layers
 from models.tgn.sides import Folded, Side, frozen
 
 
@@ -29,7 +29,7 @@ class View:
 
     def __init__(self, config: TGNConfig, sides: tuple[Side, Side], arrays: Arrays, device: torch.device | str) -> None:
         self._config, self._sides, self._arrays = config, sides, arrays
-        self._clock = TimeEncoding(config.time_dim)
+        self._clock, self._one_hot = TimeEncoding(config.time_dim), arrays.of(ONE_HOT)
         self._seen = tuple(Growable((config.dim,), torch.float32, 0, arrays, device) for _ in sides)
         self._folded: tuple[Folded, Folded] | None = None
 
@@ -111,7 +111,7 @@ class View:
 
     def gatherer(self, graph: DynamicGraph) -> Gatherer:
         """Gathers slots of ``graph`` with node vectors as this view has them."""
-        return Gatherer(self._arrays, self._clock, stores(graph), partial(self._h, graph))
+        return Gatherer(self._arrays, self._clock, self._one_hot, stores(graph), partial(self._h, graph))
 
     def embed(self, graph: DynamicGraph, side: int, rows: Tensor, ts: Tensor, seq: Tensor) -> Tensor:
         """Embeddings ``[n, d]`` of ``rows [n]`` at ``(ts, seq)``, each ``[n]``."""
