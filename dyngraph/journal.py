@@ -31,9 +31,19 @@ class StepRecord(msgspec.Struct, frozen=True, array_like=True):
     """Last offset of the step; offsets in between belong to it whether they are accepted or not."""
     learned: bool
     weights: int
-    """Version of the weights the step starts from."""
+    """Version of the encoder's weights that the step starts from: its own count of updates, or, where weights are
+    handed over, that of whoever learned them."""
     erased: tuple[str, ...] = ()
     """Users erased before the step."""
+    switched: str = ""
+    """Name of the handed-over weights that are switched in before the step; empty for none."""
+    encoder: bool | None = None
+    """Whether the encoder learned too; None: as ``learned`` says."""
+
+    @property
+    def encoder_learned(self) -> bool:
+        """Whether the encoder learned in the step."""
+        return self.learned if self.encoder is None else self.encoder
 
 
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(StepRecord)
@@ -51,6 +61,7 @@ class Journal:
         self.folder = folder
         segments = _segments(folder)
         self._by_first: dict[int, StepRecord] = {}
+        self._appended = -1
         whole = 0
         for number, path in enumerate(segments):
             last = number == len(segments) - 1
@@ -71,8 +82,10 @@ class Journal:
         return self._by_first.get(first)
 
     def append(self, record: StepRecord) -> None:
-        """Write one record."""
+        """Write one record. :meth:`at` gives it from now on, so that a step that failed is tried again as begun."""
         line = _encoder.encode(record)
+        self._by_first.pop(self._appended, None)
+        self._by_first[record.first], self._appended = record, record.first
         self._size += os.write(self._file, b"%08x %b\n" % (zlib.crc32(line), line))
 
     def sync(self) -> None:

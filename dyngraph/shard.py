@@ -1,8 +1,8 @@
 """One partition's graph with all that survives a crash: engine, admission, journal, snapshots, applied offset.
 
 A shard knows offsets but no Kafka, so live workers, file replay and tests drive the very same object. The order in
-:meth:`Shard.apply` is the recovery story: (sometimes) snapshot → judge → journal → step. Offsets are this log's;
-``seq`` goes on counting when the log is replaced by a new one.
+:meth:`Shard.apply` is the recovery story: (sometimes) snapshot → judge → journal → (sometimes) weights → step. Offsets
+are this log's; ``seq`` goes on counting when the log is replaced by a new one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from dyngraph.lists import Filters, HistoryEntry, RecommendationList
 from dyngraph.order import Moment
 from dyngraph.snapshots import FORMAT, Manifest, SnapshotStore
 from dyngraph.state import State, digest, gather, scatter
+from dyngraph.switching import Place, WeightSwitch
+from dyngraph.weights import LearnedWeights, WeightsManifest
 
 __all__ = ["LogRecord", "Rejection", "Shard", "ShardConfig", "ShardResult"]
 
@@ -38,6 +40,15 @@ class ShardConfig(msgspec.Struct, frozen=True):
     max_batch: int = 256
     """Most events in an adaptive step."""
     learn: bool = True
+    learn_encoder: bool = True
+    """False where the encoder's weights come from a trainer: only the ranker learns here."""
+    weights_dir: Path | None = None
+    """Where a trainer hands over weights; None: nobody does."""
+    weights_every: int = 0
+    """Hand over own weights each time the log passes a multiple of so many offsets; 0: never."""
+    keep_weights: int = 0
+    """Most versions kept of those that this shard switched in and recovery no longer needs; 0: all, so that the journal
+    can be followed from its beginning."""
     snapshot_events: int = 20_000
     snapshot_seconds: float = 300.0
     keep_snapshots: int = 3
@@ -48,6 +59,10 @@ class ShardConfig(msgspec.Struct, frozen=True):
     def folder(self, partition: int) -> Path:
         """Where the shard of ``partition`` lives."""
         return self.state_dir / f"partition-{partition:05d}"
+
+    def weights(self, partition: int) -> Path | None:
+        """Where the versions of the shard's weights live."""
+        return self.weights_dir / f"partition-{partition:05d}" if self.weights_dir is not None else None
 
     def journals(self, partition: int) -> Path:
         """Where the shard's journals live, one for each log it was ever bound to."""
@@ -85,6 +100,9 @@ class Shard:
         self._erased: dict[str, int] = {}
         self._to_erase: list[str] = []
         self._snapshots = SnapshotStore(config.folder(partition) / "snapshots", config.keep_snapshots)
+        self.weights = WeightSwitch(config.weights(partition), engine, fingerprint)
+        self.weights_due = False
+        """Whether the log has passed a multiple of ``weights_every`` since weights were handed over."""
         self._restore()
         self._journal = self._open_journal()
         self._since_snapshot = 0
@@ -158,20 +176,44 @@ class Shard:
                 raise ValueError(f"the step from offset {first} ends at {border}, but was given offset {last}")
             last = border
         known = self._journal.at(first)
-        learn = known.learned if known else self.config.learn
+        # Recorded weights that are missing stop here, before anything has changed.
+        switch = self.weights.recorded(known.switched) if known else None
         erase = known.erased if known else tuple(self._to_erase)
         for user in erase:
-            self.engine.erase_user(user)
+            self._forget(user)
         judged = self.admission.judge(fresh)
         if known is None:
-            weights = self.engine.encoder.version
-            self._journal.append(StepRecord(first, last, learn, weights, erase))
-        step = self.engine.step([(self._seq_base + offset, event) for offset, event in judged.accepted], learn=learn)
+            switch = self.weights.waiting(Place(self.log_id, first, self.horizon))
+            known = StepRecord(
+                first,
+                last,
+                self.config.learn,
+                switch.manifest.version if switch else self.engine.encoder.version,
+                erase,
+                switch.manifest.name if switch else "",
+                None if self.config.learn_encoder else False,
+            )
+            self._journal.append(known)
+        undo = self.weights.take(switch) if switch else None
+        try:
+            step = self.engine.step(
+                [(self._seq_base + offset, event) for offset, event in judged.accepted],
+                learn=known.learned,
+                learn_encoder=known.encoder_learned,
+            )
+        except BaseException:
+            if undo is not None:
+                undo()
+            raise
         self.admission.keep(judged)
         self._to_erase = [user for user in self._to_erase if user not in erase]
         self.applied_offset = last
         self._newest_at = time.monotonic()
         self._since_snapshot += len(fresh)
+        if self.config.weights_dir is not None:
+            self.weights.follow()
+            every = self.config.weights_every
+            self.weights_due |= every > 0 and (last + 1) // every > first // every
         return ShardResult(
             step=step,
             rejected=judged.rejected,
@@ -191,11 +233,24 @@ class Shard:
         """
         if self._erased.get(user_id) == self.applied_offset:
             return
-        self.engine.erase_user(user_id)
+        self._forget(user_id)
         self._to_erase.append(user_id)
         self._erased[user_id] = self.applied_offset
         self.snapshot()
         self._snapshots.drop_without(self._erased)
+
+    def offer_weights(self, weights: LearnedWeights) -> None:
+        """Switch ``weights`` in at the next border that comes after all they were learned from.
+
+        Raises :class:`~dyngraph.weights.WeightsError` for weights that were learned under other settings.
+        """
+        self.weights.offer(weights)
+
+    def hand_over(self) -> WeightsManifest:
+        """Write what the encoder has learned so far as a new version; blocking. Raises OSError."""
+        manifest = self.weights.hand_over(self.log_id, self.applied_offset)
+        self.weights_due = False
+        return manifest
 
     # -- reading it -------------------------------------------------------------------------------------------
 
@@ -260,6 +315,7 @@ class Shard:
             "late": self.admission.late,
             "rejected": self.admission.rejected,
             "model_version": self.engine.encoder.version,
+            "weights": self.weights.describe(self.log_id, self.applied_offset),
         }
         return answer | {"digest": self.digest()} if with_digest else answer
 
@@ -283,10 +339,12 @@ class Shard:
             events=self.engine.graph.events,
             erased=sorted(self._erased.items()),
             checksums={},
+            weights=self.weights.current,
         )
         catalogue = msgspec.json.encode(self.engine.graph.catalogue.items())
         self._snapshots.write(manifest, self._state(), catalogue)
         self._journal.settle(self.applied_offset)
+        self.weights.keep(self.config.keep_weights, [one.weights for one in self._snapshots.manifests()])
         self._since_snapshot = 0
         self._snapshot_at = time.monotonic()
 
@@ -309,8 +367,15 @@ class Shard:
         self.engine.graph.catalogue.put(msgspec.json.decode(catalogue, type=list[Item]))
         self.log_id, self.applied_offset = manifest.log_id, manifest.applied_offset
         self._seq_base = manifest.seq_base
+        self.weights.current = manifest.weights
         self._erased = dict(manifest.erased)
+        for user in self._erased:
+            self.weights.block(user)
         self._snapshots.drop_without(self._erased)
+
+    def _forget(self, user_id: str) -> None:
+        self.engine.erase_user(user_id)
+        self.weights.block(user_id)
 
     def _open_journal(self) -> Journal:
         return Journal(self.config.journal(self.partition, self.log_id), self.applied_offset + 1)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 from pathlib import Path
 
 import msgspec
 from safetensors.torch import load_file, save_file
 
+from dyngraph.durable import sync as _sync
 from dyngraph.order import Moment
 from dyngraph.state import State
+from dyngraph.weights import WeightsManifest
 
 FORMAT = 1
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class Manifest(msgspec.Struct, frozen=True):
     events: int
     erased: list[tuple[str, int]]
     checksums: dict[str, str]
+    weights: WeightsManifest | None = None
+    """The handed-over weights that the state serves with; None where it learned its own."""
 
 
 class SnapshotStore:
@@ -55,7 +58,11 @@ class SnapshotStore:
 
     def offsets(self) -> list[tuple[int, str]]:
         """``(applied offset, log id)`` of the kept snapshots, oldest first."""
-        return [(m.applied_offset, m.log_id) for m in (self._manifest(path) for path in self._paths()) if m]
+        return [(m.applied_offset, m.log_id) for m in self.manifests()]
+
+    def manifests(self) -> list[Manifest]:
+        """Manifests of the kept snapshots, oldest first; unreadable ones are left out."""
+        return [manifest for manifest in map(self._manifest, self._paths()) if manifest]
 
     def write(self, manifest: Manifest, state: State, catalogue: bytes) -> Path:
         """Write one snapshot and drop those beyond the last ``keep``."""
@@ -134,11 +141,3 @@ class SnapshotStore:
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

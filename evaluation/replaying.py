@@ -35,6 +35,8 @@ class ReplayConfig(msgspec.Struct, frozen=True):
     """Folder that gets the final state, laid out as a worker's state folder, so that live starts from there."""
     journal: Path | None = None
     """State folder of a worker whose steps are to be taken again."""
+    weights: Path | None = None
+    """Where that worker's weights were handed over; None: `weights` in its state folder."""
     admission: AdmissionConfig = AdmissionConfig()
     """What the worker admitted; matters only when its journal is followed."""
 
@@ -83,6 +85,8 @@ def replaying(log: InteractionLog, config: ReplayConfig, system: SystemConfig) -
             snapshot_seconds=float("inf"),
             admission=admission,
             clock="log",
+            # What the worker switched in is taken from where it found it.
+            weights_dir=config.weights or (config.journal / "weights" if config.journal else None),
         )
         if (settings.folder(PARTITION) / "snapshots").exists():
             raise ValueError(f"{folder} already holds a state; give --snapshot a folder that does not")

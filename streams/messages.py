@@ -311,9 +311,15 @@ class ItemMemory(Message, frozen=True, kw_only=True):
 
 
 class Weights(Message, frozen=True, kw_only=True):
-    """Topic `weights`, key `name`: what the one trainer learned, as safetensors bytes."""
+    """Topic `weights`, key `name`: a trainer has handed over a version.
+
+    `file` is its folder below the place that trainer and workers share, `sha256` the digest of its tensors. `data`
+    is for weights small enough to travel in the record, as safetensors bytes; today's trainer leaves it empty.
+    """
 
     name: Name
     version: Count
     horizon: Horizon
-    data: bytes
+    file: Annotated[str, Meta(max_length=200)] = ""
+    sha256: Annotated[str, Meta(max_length=64, pattern="^[0-9a-f]*$")] = ""
+    data: bytes = b""

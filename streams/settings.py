@@ -80,6 +80,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     linger_ms: NotNegative = 5
     """How long an incomplete batch waits for company."""
     learn: bool = True
+    learner: Literal["inline", "trainer"] = "inline"
+    """`inline`: the worker learns in its steps; `trainer`: a process of its own does (`evergraph worker --role
+    trainer`), and the worker switches in what that hands over."""
+    weights_every_events: Positive = 2_000
+    """A trainer hands over weights each time the log passes a multiple of so many offsets."""
+    weights_dir: Path | None = None
+    """Where weights are handed over; None: `<state_dir>/weights`."""
+    keep_weights: NotNegative = 0
+    """Most old versions kept beyond what recovery needs; 0: all, so that `replay --journal` can start at the
+    beginning."""
+    trainer_linger_ms: NotNegative = 200
+    """A trainer's `linger_ms`: nobody waits for its steps, and a larger one costs hardly more than a small one."""
     seed: NotNegative = 0
     clock: Literal["wall", "log"] = "wall"
     """`log`: now is the newest event's time plus what has passed since it came (demo, replay)."""
@@ -102,6 +114,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def fixed_batch(self) -> int | None:
         """B of `fixed:B`, None when adaptive."""
         return int(self.batching.partition(":")[2]) if self.batching.startswith("fixed:") else None
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where weights are handed over."""
+        return self.weights_dir or self.state_dir / "weights"
 
     def topic(self, name: str) -> str:
         """The Kafka name of a topic."""
@@ -152,7 +169,7 @@ def _convert(values: dict[str, Any], origin: Mapping[str, str]) -> Settings:
         known = ", ".join(Settings.__struct_fields__)
         raise SettingsError(f"{origin[unknown[0]]}: there is no setting {unknown[0]!r}; the settings are: {known}")
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-    for name in ("state_dir", "broker_bin"):
+    for name in ("state_dir", "broker_bin", "weights_dir"):
         if isinstance(plain.get(name), str):
             plain[name] = str(Path(plain[name]).expanduser())
     try:

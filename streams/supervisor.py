@@ -1,43 +1,34 @@
-"""A whole installation on one machine: broker, topics and worker, started together and stopped together.
+"""A whole installation on one machine: broker, topics, worker and, where set, trainer, started and stopped together.
 
-The worker is a process of its own, so that it can be killed and restarted like any worker, and so that a
-terminal that only watches does not share its interpreter. It runs in its own session: Ctrl-C reaches the
-supervisor alone, which then stops the worker (it writes a snapshot) before the broker.
+The worker is a process of its own, so that it can be killed and restarted like any worker, and so that a terminal that
+only watches does not share its interpreter. Ctrl-C reaches the supervisor alone, which then stops trainer and worker
+(each writes a snapshot) before the broker. A trainer that is lost for good is told and done without: lists go on with
+what it handed over last.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import IO
 
 from streams.admin import create_topics
 from streams.broker import EmbeddedBroker
+from streams.child import Child, WorkerGone
 from streams.settings import Settings
-from streams.worker.exit_codes import ExitCode
 from streams.worker.note import read_note
+
+__all__ = ["Installation", "WorkerGone", "is_ready", "worker_environment"]
 
 log = logging.getLogger(__name__)
 
 READY_WITHIN_S = 120.0
-STOP_WITHIN_S = 30.0
-MAX_RESTARTS = 5
-RESTARTS_WITHIN_S = 120.0
 
 EMBEDDED_SESSION_MS = 3_000
 """The embedded broker answers a join only after half the session timeout, so a short one halves the start."""
-
-
-class WorkerGone(RuntimeError):
-    """Raised when the worker ended and a new start would not help; the text has its last words."""
 
 
 class Installation:
@@ -53,8 +44,8 @@ class Installation:
         self.worker_log = settings.state_dir / "worker.log"
         self._tell = tell
         self._embedded: EmbeddedBroker | None = None
-        self._worker: subprocess.Popen[bytes] | None = None
-        self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self._worker: Child | None = None
+        self._trainer: Child | None = None
 
     # -- start and stop ----------------------------------------------------------------------------------------
 
@@ -70,23 +61,23 @@ class Installation:
                 )
                 self.broker = self._embedded.start().address
             create_topics(self.broker, self.settings.prefix, self.settings.partitions)
-            self._spawn()
+            environment = worker_environment(self.settings, self.broker, embedded=self._embedded is not None)
+            self._worker = Child("graph", self.worker_log, environment, self._tell)
+            self._worker.start()
+            if self.settings.learner == "trainer":
+                self._trainer = Child("trainer", self.settings.state_dir / "trainer.log", environment, self._tell)
+                self._trainer.start()
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        """Stop the worker, then the broker. Safe to call twice."""
-        worker, self._worker = self._worker, None
-        if worker is not None and worker.poll() is None:
-            worker.terminate()
-            try:
-                worker.wait(STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                self._tell(f"the worker (pid {worker.pid}) did not stop in {STOP_WITHIN_S:.0f} s: killing it")
-                worker.kill()
-                worker.wait()
+        """Stop trainer and worker, then the broker. Safe to call twice."""
+        for child in (self._trainer, self._worker):
+            if child is not None:
+                child.stop()
+        self._trainer = self._worker = None
         if self._embedded is not None:
             self._embedded.stop()
             self._embedded = None
@@ -104,7 +95,12 @@ class Installation:
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id while it runs."""
-        return self._worker.pid if self._worker is not None and self._worker.poll() is None else None
+        return self._worker.pid if self._worker is not None else None
+
+    @property
+    def trainer_pid(self) -> int | None:
+        """The trainer's process id while one runs."""
+        return self._trainer.pid if self._trainer is not None else None
 
     @property
     def url(self) -> str | None:
@@ -125,47 +121,23 @@ class Installation:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Start the worker again if it died. Raises `WorkerGone` when that does not help."""
+        """Start again what died. Raises `WorkerGone` when that does not help the worker."""
         if self._embedded is not None and not self._embedded.running:
             raise WorkerGone("the embedded broker has ended, and its log with it; start again")
-        code = self._worker.poll() if self._worker is not None else None
-        if code is None:
-            return
-        if code == ExitCode.STOPPED:
-            raise WorkerGone("the worker was stopped from outside")
-        now = time.monotonic()
-        known = code in set(ExitCode)
-        often = len(self._restarts) == MAX_RESTARTS and now - self._restarts[0] < RESTARTS_WITHIN_S
-        if often or (known and not ExitCode(code).restartable):
-            raise WorkerGone(f"the worker ended with code {code}: {self._last_words()} (log: {self.worker_log})")
-        self._restarts.append(now)
-        self._tell(f"the worker ended with code {code}; starting it again (log: {self.worker_log})")
-        self._spawn()
+        if self._worker is not None:
+            self._worker.check()
+        try:
+            if self._trainer is not None:
+                self._trainer.check()
+        except WorkerGone as gone:
+            self._trainer = None
+            self._tell(f"{gone}; lists go on with the weights it handed over last")
 
     def watch(self) -> None:
         """Keep the worker alive until interrupted (KeyboardInterrupt passes through) or `WorkerGone`."""
         while True:
             self.check()
             time.sleep(0.5)
-
-    def _spawn(self) -> None:
-        with self._open_log() as sink:
-            self._worker = subprocess.Popen(
-                [sys.executable, "-m", "evergraph", "worker", "--role", "graph", "--supervised"],
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=os.environ | worker_environment(self.settings, self.broker, embedded=self._embedded is not None),
-                start_new_session=True,
-            )
-
-    def _open_log(self) -> IO[bytes]:
-        return self.worker_log.open("ab")
-
-    def _last_words(self) -> str:
-        lines = self.worker_log.read_text("utf-8", "replace").splitlines()
-        said = [line.strip() for line in lines if line.startswith("error: ") or " ERROR " in line]
-        return (said or [line for line in lines if line.strip()] or ["it left no log"])[-1][:1_000]
 
 
 def worker_environment(settings: Settings, broker: str, *, embedded: bool) -> dict[str, str]:

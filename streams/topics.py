@@ -127,7 +127,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         "name",
         m.Weights,
         "compact,delete",
-        "what the one trainer learned",
+        "which weights a trainer has handed over",
         internal=True,
         max_message_bytes=DEAD_LETTER_MAX_BYTES,
         configs=_QUARTER,

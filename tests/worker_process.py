@@ -1,4 +1,4 @@
-"""A real graph worker as a child process, for tests: start, ask, kill, start again on the same state."""
+"""A real worker as a child process, for tests: start, ask, kill, start again on the same state."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ READY_WITHIN_S = 90.0
 class WorkerProcess:
     """`evergraph worker` against a broker, with a state directory of its own."""
 
-    def __init__(self, broker: str, prefix: str, state_dir: Path, partitions: int = 1, **settings: object) -> None:
+    def __init__(
+        self, broker: str, prefix: str, state_dir: Path, partitions: int = 1, role: str = "graph", **settings: object
+    ) -> None:
         self.broker, self.prefix, self.state_dir, self.partitions = broker, prefix, state_dir, partitions
-        self.log = state_dir / "worker.log"
+        self.role = role
+        self.log = state_dir / f"{role}.log"
         self._settings = {"http_port": 0, "session_timeout_ms": 6_000, "clock": "log", **settings}
         self._process: subprocess.Popen[bytes] | None = None
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -41,6 +44,8 @@ class WorkerProcess:
             "-m",
             "evergraph",
             "worker",
+            "--role",
+            self.role,
             "--broker",
             self.broker,
             "--prefix",
@@ -66,7 +71,7 @@ class WorkerProcess:
 
     @property
     def url(self) -> str | None:
-        note = read_note(self.state_dir)
+        note = read_note(self.state_dir / "trainer" if self.role == "trainer" else self.state_dir)
         return str(note["url"]) if note and note["pid"] == self.pid else None
 
     def get(self, path: str) -> dict[str, Any]:

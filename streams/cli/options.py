@@ -18,6 +18,12 @@ Broker = Annotated[
 Prefix = Annotated[str | None, typer.Option(help="Before every topic name.", show_default="evergraph.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file with settings.", dir_okay=False)]
 StateDir = Annotated[Path | None, typer.Option(help="Where snapshots, journal and logs live.", file_okay=False)]
+Learner = Annotated[
+    str | None,
+    typer.Option(
+        help="inline: the worker learns in its steps; trainer: a process beside it does.", show_default="inline"
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as one JSON object.")]
 Map = Annotated[
     list[str] | None,

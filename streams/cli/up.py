@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import Config, Prefix, StateDir
+from streams.cli.options import Config, Learner, Prefix, StateDir
 from streams.settings import load_settings
 
 Broker = Annotated[
@@ -33,6 +33,7 @@ def up(
     prefix: Prefix = None,
     state_dir: StateDir = None,
     clock: Annotated[str | None, typer.Option(help="wall, or log for replayed logs of the past.")] = None,
+    learner: Learner = None,
     config: Config = None,
 ) -> None:
     """Run until interrupted."""
@@ -49,6 +50,7 @@ def up(
             "prefix": prefix,
             "state_dir": state_dir,
             "clock": clock,
+            "learner": learner,
         },
         config=config,
     )

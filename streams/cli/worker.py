@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import Broker, Config, Prefix, StateDir, broker_of
+from streams.cli.options import Broker, Config, Learner, Prefix, StateDir, broker_of
 from streams.settings import Settings, load_settings
 
 Batching = Annotated[str | None, typer.Option(help="adaptive, or fixed:B for a border at every offset divisible by B.")]
@@ -19,9 +19,10 @@ Learn = Annotated[bool | None, typer.Option("--learn/--no-learn", help="Learn on
 
 
 class Role(StrEnum):
-    """What a worker does."""
+    """What a worker does: `graph` serves, `trainer` learns beside it (see `--learner`)."""
 
     GRAPH = "graph"
+    TRAINER = "trainer"
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +39,7 @@ def worker(
     http_port: HttpPort = None,
     batching: Batching = None,
     learn: Learn = None,
+    learner: Learner = None,
     clock: Annotated[
         str | None, typer.Option(help="wall, or log: now is the newest event's time (replayed logs).")
     ] = None,
@@ -57,6 +59,7 @@ def worker(
             "http_port": http_port,
             "batching": batching,
             "learn": learn,
+            "learner": learner,
             "clock": clock,
         },
         config=config,
@@ -65,10 +68,11 @@ def worker(
     _one_torch_thread()
     _log_to_stderr(settings)
     from streams.worker.exit_codes import ExitCode, StateError
+    from streams.worker.process import Role as WorkerRole
     from streams.worker.process import run_worker
 
     try:
-        code = run_worker(settings, address, supervised=supervised)
+        code = run_worker(settings, address, role=WorkerRole(role), supervised=supervised)
     except StateError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(ExitCode.STATE)

@@ -26,8 +26,8 @@ from streams.worker.counters import Counters
 from streams.worker.delivery import deliveries
 from streams.worker.intake import Intake
 from streams.worker.letters import Letters, Origin
-from streams.worker.scoring_agent import ListMaker
 from streams.worker.shards import HostedShard
+from streams.worker.silent import Lists
 from streams.worker.step import Outcome, step_of
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ class DeliveryGapError(RuntimeError):
 class Lane:
     """The way of one hosted partition's events.
 
-    `is_lost(first, end)` tells whether the log holds records at those offsets (`end` exclusive).
+    `is_lost(first, end)` tells whether the log holds records at those offsets (`end` exclusive); `after_step` runs
+    after each step, before the next.
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class Lane:
         partitions: int,
         settings: Settings,
         letters: Letters,
-        lists: ListMaker,
+        lists: Lists,
         counters: Counters,
         is_lost: Callable[[int, int], Awaitable[bool]],
+        after_step: Callable[[HostedShard], Awaitable[None]] | None = None,
     ) -> None:
         self.hosted = hosted
         self.lists = lists
@@ -70,6 +72,7 @@ class Lane:
         self.held = HeldEvents()
         self._partitions = partitions
         self._is_lost = is_lost
+        self._after_step = after_step
         self._max_batch = settings.max_batch
         self._linger_s = settings.linger_ms / 1000
         self._letters = letters
@@ -136,6 +139,8 @@ class Lane:
         self._stepped_at = time.monotonic()
         await self._publish(outcome)
         self._count(outcome, len(events))
+        if self._after_step is not None:
+            await self._after_step(self.hosted)
         if generation == self.hosted.generation:
             self.held.hold(events)
 

@@ -1,8 +1,11 @@
-"""The graph worker as one process: what is started in which order, and how it ends.
+"""A worker as one process, graph worker or trainer: what is started in which order, and how it ends.
 
 Order of start: check the topics, read the compact topics whole, serve HTTP (not ready yet), join the group;
 with each assignment the shards are opened and the place to read from is set. Order of the end: no further
 step, snapshot, leave.
+
+A trainer takes the same steps from the same log, as a group of its own with state of its own below
+`<state_dir>/trainer`. It publishes nothing but weights.
 """
 
 from __future__ import annotations
@@ -12,13 +15,17 @@ import logging
 import os
 import signal
 from collections.abc import Coroutine
+from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from faust.types import TP
 
 from dyngraph.admission import AdmissionConfig
 from dyngraph.shard import ShardConfig
+from dyngraph.weights import WeightsError
 from models.system import SystemConfig, build_engine, open_shard
 from streams.admin import check_topics
 from streams.settings import Settings
@@ -33,21 +40,35 @@ from streams.worker.metrics import MetricPublisher
 from streams.worker.note import withdraw_note, write_note
 from streams.worker.requests import RequestsAgent
 from streams.worker.scoring_agent import ListMaker
-from streams.worker.shards import ShardHost
+from streams.worker.shards import HostedShard, ShardHost
+from streams.worker.silent import NoLists, UnsentLetters
 from streams.worker.tables import CompactTopics
 from streams.worker.view import WorkerView
 from streams.worker.watchdog import Watchdog
+from streams.worker.weights import HandingOver, TakingIn
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 METRICS_EVERY_S = 5.0
+TRAINER_NICENESS = 10
+
+
+class Role(StrEnum):
+    """What a worker process does."""
+
+    GRAPH = "graph"
+    TRAINER = "trainer"
 
 
 class GraphWorker:
-    """One graph worker process."""
+    """One worker process."""
 
-    def __init__(self, settings: Settings, broker: str, *, supervised: bool = False) -> None:
+    def __init__(self, settings: Settings, broker: str, *, role: Role = Role.GRAPH, supervised: bool = False) -> None:
+        config = shard_config(settings, role)
+        if role is Role.TRAINER:
+            settings = trainer_settings(settings)
+        self._role = role
         self._settings = settings
         self._supervised = supervised
         self._broker = broker
@@ -61,7 +82,6 @@ class GraphWorker:
         self._joining = False
         self.counters = Counters()
         self.app = build_app(settings, broker)
-        config = shard_config(settings)
         system = SystemConfig(seed=settings.seed)
         self._warm_up = lambda: build_engine(system)
         self._warm: asyncio.Task[Any] | None = None
@@ -69,10 +89,13 @@ class GraphWorker:
             lambda partition: open_shard(config, partition, system), config.folder, settings.partitions
         )
         self.log_ends = LogEnds(broker)
-        self.letters = Letters(self.app, settings)
-        self.tables = CompactTopics(broker, settings, self.host, self.letters, self.log_ends)
-        self.metrics = MetricPublisher(self.app, settings)
+        self.letters = Letters(self.app, settings) if role is Role.GRAPH else UnsentLetters(self.app, settings)
         self.graph = GraphAgent()
+        self._makers: dict[int, ListMaker] = {}
+        self._taking_in = TakingIn(self.graph)
+        self._handing_over = HandingOver(self.app, settings)
+        self.tables = CompactTopics(broker, settings, self.host, self.letters, self.log_ends, self._taking_in.announced)
+        self.metrics = MetricPublisher(self.app, settings)
         self.view = WorkerView(broker, self.graph, self.tables, self.letters, self.counters)
         self.port = HttpPort(self.host, self.view)
         self._watchdog = Watchdog(settings.watchdog_s, self.view.pulse, self.view.plain)
@@ -109,12 +132,16 @@ class GraphWorker:
         self._joining = True
         await self.app.start()
         self._spawn(self.tables.follow())
-        self._spawn(self._publish_metrics())
+        if self._role is Role.GRAPH:
+            self._spawn(self._publish_metrics())
+            if self._settings.learner == "trainer":
+                self._spawn(self._taking_in.run())
 
     def fail(self, error: BaseException) -> None:
         """End the worker because of `error`."""
         if not self._ending.is_set():
-            self._exit = ExitCode.STATE if isinstance(error, StateError) else ExitCode.FAILED
+            mendable = isinstance(error, StateError | WeightsError)
+            self._exit = ExitCode.STATE if mendable else ExitCode.FAILED
             log.error("the worker ends: %s: %s", type(error).__name__, error)
             self._ending.set()
 
@@ -138,6 +165,13 @@ class GraphWorker:
         interactions = self.app.topic(
             self._topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
+        self.app.agent(interactions, name="graph", isolated_partitions=True)(self.graph.consume)
+        if self._role is Role.GRAPH:
+            self._attach_requests()
+        self.app.on_partitions_revoked.connect(self._on_revoked)
+        self.app.on_rebalance_complete.connect(self._on_assigned)
+
+    def _attach_requests(self) -> None:
         requests = self.app.topic(
             self._settings.topic("recommendation-requests"),
             key_type=bytes,
@@ -145,11 +179,8 @@ class GraphWorker:
             key_serializer="raw",
             value_serializer="raw",
         )
-        answering = RequestsAgent(self.host, self.graph, self.letters, self.counters, self.fail)
-        self.app.agent(interactions, name="graph", isolated_partitions=True)(self.graph.consume)
+        answering = RequestsAgent(self.host, self.graph, self._makers, self.letters, self.counters, self.fail)
         self.app.agent(requests, name="requests", isolated_partitions=True)(answering.consume)
-        self.app.on_partitions_revoked.connect(self._on_revoked)
-        self.app.on_rebalance_complete.connect(self._on_assigned)
 
     # -- assignments -------------------------------------------------------------------------------------------
 
@@ -207,19 +238,23 @@ class GraphWorker:
                 f"DIR`, or {away} to begin from what the log still holds"
             )
 
-    def _open_lane(self, hosted: Any) -> None:
-        version = f"evergraph-{hosted.shard.describe().get('model_version', 0)}"
-        lists = ListMaker(hosted, self.app, self._settings, self.counters, version)
+    def _open_lane(self, hosted: HostedShard) -> None:
         is_lost = partial(self.log_ends.holds_record, self._topic, hosted.partition)
-        lane = Lane(hosted, self.host.partitions, self._settings, self.letters, lists, self.counters, is_lost)
+        of = hosted, self.host.partitions, self._settings, self.letters
+        if self._role is Role.TRAINER:
+            lane = Lane(*of, NoLists(), self.counters, is_lost, self._handing_over.after_step)
+            tasks = [asyncio.create_task(lane.run(self.fail))]
+        else:
+            maker = self._makers[hosted.partition] = ListMaker(hosted, self.app, self._settings, self.counters)
+            lane = Lane(*of, maker, self.counters, is_lost)
+            tasks = [asyncio.create_task(lane.run(self.fail)), asyncio.create_task(self._guarded(maker.run()))]
         self.graph.lanes[hosted.partition] = lane
-        self._lane_tasks[hosted.partition] = [
-            asyncio.create_task(lane.run(self.fail)),
-            asyncio.create_task(self._guarded(lists.run())),
-        ]
+        self._lane_tasks[hosted.partition] = tasks
+        self._taking_in.opened(hosted.partition)
 
     async def _close_lane(self, partition: int) -> None:
         lane = self.graph.lanes.pop(partition)
+        self._makers.pop(partition, None)
         await lane.stop()
         for task in self._lane_tasks.pop(partition):
             task.cancel()
@@ -265,10 +300,32 @@ class GraphWorker:
                     await self.metrics.publish(partition, offset, lately.figures(), lately.targets(), lately.window)
 
 
-def shard_config(settings: Settings) -> ShardConfig:
-    """The part of the settings that a shard needs."""
+def trainer_settings(settings: Settings) -> Settings:
+    """What a trainer that belongs to a graph worker of these settings runs with."""
+    return msgspec.structs.replace(
+        settings,
+        state_dir=trainer_dir(settings),
+        weights_dir=settings.weights_folder,
+        group_id=f"{settings.group_id}-trainer"[:200],
+        http_port=0,
+        linger_ms=settings.trainer_linger_ms,
+    )
+
+
+def trainer_dir(settings: Settings) -> Path:
+    """Where a trainer of these settings keeps its own state."""
+    return settings.state_dir / "trainer"
+
+
+def shard_config(settings: Settings, role: Role = Role.GRAPH) -> ShardConfig:
+    """The part of the settings that a worker's shards need."""
+    trains = role is Role.TRAINER
     return ShardConfig(
-        state_dir=settings.state_dir,
+        state_dir=trainer_dir(settings) if trains else settings.state_dir,
+        learn_encoder=trains or settings.learner == "inline",
+        weights_dir=settings.weights_folder,
+        weights_every=settings.weights_every_events if trains else 0,
+        keep_weights=0 if trains else settings.keep_weights,
         batching=settings.batching,
         max_batch=settings.max_batch,
         learn=settings.learn,
@@ -284,13 +341,16 @@ def shard_config(settings: Settings) -> ShardConfig:
     )
 
 
-async def _main(settings: Settings, broker: str, supervised: bool) -> ExitCode:
-    return await GraphWorker(settings, broker, supervised=supervised).run()
+async def _main(settings: Settings, broker: str, role: Role, supervised: bool) -> ExitCode:
+    return await GraphWorker(settings, broker, role=role, supervised=supervised).run()
 
 
-def run_worker(settings: Settings, broker: str, *, supervised: bool = False) -> ExitCode:
-    """Run a graph worker to its end; `supervised`: end also when the parent process does.
+def run_worker(settings: Settings, broker: str, *, role: Role = Role.GRAPH, supervised: bool = False) -> ExitCode:
+    """Run a worker to its end; `supervised`: end also when the parent process does.
 
     Raises `BrokerError`, `ValueError` for what a person has to mend.
     """
-    return asyncio.run(_main(settings, broker, supervised))
+    if role is Role.TRAINER and hasattr(os, "nice"):
+        # Lists are waited for and weights are not: where both want the same core, serving goes first.
+        os.nice(TRAINER_NICENESS)
+    return asyncio.run(_main(settings, broker, role, supervised))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from faust.types import EventT, StreamT
@@ -22,7 +22,7 @@ from streams.worker.counters import Counters
 from streams.worker.delivery import deliveries
 from streams.worker.graph_agent import GraphAgent
 from streams.worker.letters import Letters, Origin
-from streams.worker.scoring_agent import Made
+from streams.worker.scoring_agent import ListMaker, Made
 from streams.worker.shards import ShardHost
 from streams.worker.step import WRONG_PARTITION
 
@@ -52,12 +52,14 @@ class RequestsAgent:
         self,
         host: ShardHost,
         graph: GraphAgent,
+        makers: Mapping[int, ListMaker],
         letters: Letters,
         counters: Counters,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._host = host
         self._graph = graph
+        self._makers = makers
         self._letters = letters
         self._counters = counters
         self._fail = fail
@@ -116,7 +118,7 @@ class RequestsAgent:
         begun = time.perf_counter()
         try:
             requests = [one.request for one in asked]
-            made = await lane.hosted.run(lambda shard: self._recommend(shard, requests), size=len(requests))
+            made, weights = await lane.hosted.run(lambda shard: self._recommend(shard, requests), size=len(requests))
         except Exception as error:
             log.exception("%d requests from offset %d on failed", len(asked), asked[0].event.message.offset)
             text = f"the list could not be made ({type(error).__name__}: {error}): see the worker's log"
@@ -124,13 +126,15 @@ class RequestsAgent:
         elapsed_ms = (time.perf_counter() - begun) * 1000
         self._counters.requests += len(asked)
         lists = [
-            Made(answer, round(one.event.message.timestamp * 1000), one.request.request_id)
+            Made(answer, round(one.event.message.timestamp * 1000), one.request.request_id, weights)
             for one, answer in zip(asked, made, strict=True)
         ]
-        return await lane.lists.publish(lists, elapsed_ms)
+        return await self._makers[partition].publish(lists, elapsed_ms)
 
-    def _recommend(self, shard: Shard, requests: Sequence[RecommendationRequest]) -> list[RecommendationList]:
-        """In the order of the requests; those that ask for nothing special are ranked together."""
+    def _recommend(
+        self, shard: Shard, requests: Sequence[RecommendationRequest]
+    ) -> tuple[list[RecommendationList], int]:
+        """In the order of the requests, and the version they were made with; plain ones are ranked together."""
         plain = [one for one in requests if one.filters is None and not one.exclude]
         most = max((one.k for one in plain), default=0)
         ready = iter(shard.recommend([one.user_id for one in plain], k=most)) if plain else iter(())
@@ -141,7 +145,7 @@ class RequestsAgent:
                 answers.append(RecommendationList(full.user_id, full.horizon, full.items[: one.k]))
             else:
                 answers.append(self._filtered(shard, one))
-        return answers
+        return answers, shard.engine.encoder.version
 
     def _filtered(self, shard: Shard, request: RecommendationRequest) -> RecommendationList:
         filters = request.filters

@@ -39,14 +39,14 @@ class Made(NamedTuple):
     """Broker time (ms) of the event or request that asked for it; None: measure nothing."""
     request_id: str | None
     """The request it answers, if any."""
+    weights: int
+    """Version of the encoder's weights that it was made with."""
 
 
 class ListMaker:
     """Makes and publishes the lists of one hosted partition."""
 
-    def __init__(
-        self, hosted: HostedShard, app: faust.App, settings: Settings, counters: Counters, model_version: str
-    ) -> None:
+    def __init__(self, hosted: HostedShard, app: faust.App, settings: Settings, counters: Counters) -> None:
         self.shed = 0
         self.failed = 0
         self._hosted = hosted
@@ -55,7 +55,6 @@ class ListMaker:
         self._k = settings.lists_k
         self._at_once = settings.lists_per_call
         self._variant = settings.variant
-        self._model_version = model_version
         self._counters = counters
         self._waiting: dict[str, int | None] = {}
         self._wanted = asyncio.Event()
@@ -85,17 +84,17 @@ class ListMaker:
             begun = time.perf_counter()
             names = list(users)
             try:
-                lists = await self._hosted.run(partial(self._recommend, names), size=len(names))
+                lists, weights = await self._hosted.run(partial(self._recommend, names), size=len(names))
             except Exception:
                 log.exception("no lists for %d users", len(names))
                 self.failed += len(names)
                 continue
-            made = [Made(one, users[one.user_id], None) for one in lists]
+            made = [Made(one, users[one.user_id], None, weights) for one in lists]
             await self.publish(made, (time.perf_counter() - begun) * 1000)
 
-    def _recommend(self, users: Sequence[str], shard: Shard) -> list[RecommendationList]:
+    def _recommend(self, users: Sequence[str], shard: Shard) -> tuple[list[RecommendationList], int]:
         # Just after the newest event, not "now": so a published list follows from the log and its horizon alone.
-        return shard.recommend(users, at=shard.horizon.next(), k=self._k)
+        return shard.recommend(users, at=shard.horizon.next(), k=self._k), shard.engine.encoder.version
 
     async def publish(self, lists: Sequence[Made], score_ms: float) -> list[Awaitable[object]]:
         """Send lists to `recommendations`, keyed by user; `score_ms` is how long all of them took together."""
@@ -108,7 +107,7 @@ class ListMaker:
 
     def message(self, one: Made, score_ms: float) -> RecommendationMessage:
         """The published form. `list_id` follows from user, place in the log and variant, so repeats are recognised."""
-        made, received, request_id = one
+        made, received, request_id, weights = one
         timings = {"score_ms": round(score_ms, 2)}
         if received is not None:
             waited = time.time() * 1000 - received
@@ -120,7 +119,7 @@ class ListMaker:
             user_id=made.user_id,
             variant=self._variant,
             horizon=Horizon(ts_ms=max(horizon.ts, 0), offset=max(horizon.seq, -1), partition=partition),
-            model_version=self._model_version,
+            model_version=f"evergraph-{weights}",
             items=tuple(
                 RecommendedItem(
                     item_id=item.item_id,

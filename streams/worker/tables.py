@@ -1,4 +1,4 @@
-"""The compact topics a worker must know whole: the catalogue and the users' tombstones.
+"""The compact topics a worker must know whole: the catalogue, the users' tombstones, and which weights there are.
 
 They are read through a consumer without a group, so that every worker sees all of them, to the end before the
 worker is ready (an item without title or a user who asked to be forgotten must not appear in the first list),
@@ -8,14 +8,14 @@ then followed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from dyngraph.events import Item
 from streams.codec import NULL_KEY, BadMessage, decode
-from streams.messages import ItemMessage, UserMessage
+from streams.messages import ItemMessage, UserMessage, Weights
 from streams.settings import Settings
 from streams.topics import DEAD_LETTER_MAX_BYTES
 from streams.worker.letters import Letters, Origin
@@ -28,14 +28,24 @@ MAX_ITEM_BYTES = 1024 * 1024
 
 
 class CompactTopics:
-    """Reads `items` and `users` into the shards."""
+    """Reads `items` and `users` into the shards; `announced` is called with each announcement of `weights`."""
 
-    def __init__(self, broker: str, settings: Settings, host: ShardHost, letters: Letters, ends: LogEnds) -> None:
+    def __init__(
+        self,
+        broker: str,
+        settings: Settings,
+        host: ShardHost,
+        letters: Letters,
+        ends: LogEnds,
+        announced: Callable[[Weights], None] = lambda _: None,
+    ) -> None:
         self.items = 0
         self.users = 0
         self.ready = False
         self._items = settings.topic("items")
         self._users = settings.topic("users")
+        self._weights = settings.topic("weights")
+        self._announced = announced
         self._host = host
         self._letters = letters
         self._ends = ends
@@ -53,9 +63,9 @@ class CompactTopics:
         )
 
     async def load(self) -> None:
-        """Read both topics to the end they have now."""
+        """Read all to the end they have now."""
         await self._consumer.start()
-        partitions = [TopicPartition(topic, 0) for topic in (self._items, self._users)]
+        partitions = [TopicPartition(topic, 0) for topic in (self._items, self._users, self._weights)]
         self._consumer.assign(partitions)
         ends = {tp: (await self._ends.ends(tp.topic, [tp.partition]))[tp.partition] for tp in partitions}
         while [tp for tp in partitions if await self._consumer.position(tp) < ends[tp]]:
@@ -81,6 +91,9 @@ class CompactTopics:
                 try:
                     if tp.topic == self._items:
                         items.append(_item(origin))
+                    elif tp.topic == self._weights:
+                        if origin.value is not None:
+                            self._announced(decode(Weights, origin.value, max_bytes=DEAD_LETTER_MAX_BYTES))
                     else:
                         await self._take_user(origin)
                 except BadMessage as bad:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,24 @@ def test_a_broken_line_before_the_last_is_refused_with_its_number(tmp_path: Path
     for read in (Journal, read_journal):
         with pytest.raises(JournalError, match="line 2: the checksum does not match"):
             read(tmp_path / "journal")
+
+
+def test_lines_written_before_weights_could_be_switched_are_read_as_they_were(tmp_path: Path) -> None:
+    old = [b"[0,9,true,3]", b'[10,19,false,4,["ann"]]']
+    (tmp_path / "0").write_bytes(b"".join(b"%08x %b\n" % (zlib.crc32(line), line) for line in old))
+    first, second = read_journal(tmp_path)
+    assert (first.weights, first.switched, first.encoder_learned) == (3, "", True)
+    assert (second.erased, second.switched, second.encoder_learned) == (("ann",), "", False)
+
+
+def test_what_was_switched_in_and_who_learned_is_read_again(tmp_path: Path) -> None:
+    record = StepRecord(0, 9, True, 7, (), "000000000007-0123456789abcdef", False)
+    journal = Journal(tmp_path)
+    journal.append(record)
+    assert journal.at(0) == record, "a step that failed is tried again as it was begun"
+    journal.close()
+    assert read_journal(tmp_path) == [record]
+    assert not record.encoder_learned
 
 
 def test_a_folder_without_a_journal_has_no_records(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.settings import Settings, SettingsError, load_settings
+from streams.worker.process import Role, shard_config, trainer_settings
 
 
 def test_defaults_need_no_environment() -> None:
@@ -38,6 +39,8 @@ def test_paths_and_switches_are_understood(tmp_path: Path) -> None:
         ({"EVERGRAPH_MAX_BATCH": "many"}, "EVERGRAPH_MAX_BATCH = 'many'"),
         ({"EVERGRAPH_BATCHING": "fixed:0"}, "EVERGRAPH_BATCHING"),
         ({"EVERGRAPH_CLOCK": "sundial"}, "EVERGRAPH_CLOCK"),
+        ({"EVERGRAPH_LEARNER": "both"}, "EVERGRAPH_LEARNER"),
+        ({"EVERGRAPH_WEIGHTS_EVERY_EVENTS": "0"}, "EVERGRAPH_WEIGHTS_EVERY_EVENTS"),
         ({"EVERGRAPH_HTTP_PORT": "70000"}, "EVERGRAPH_HTTP_PORT"),
         ({"EVERGRAPH_PREFIX": "a b"}, "EVERGRAPH_PREFIX"),
     ],
@@ -70,3 +73,18 @@ def test_names_follow_from_the_prefix() -> None:
     assert settings.consumer_group() == "shop.evergraph-graph"
     assert settings.fixed_batch == 128
     assert Settings().fixed_batch is None
+
+
+def test_a_trainer_keeps_its_state_apart_and_hands_over_where_the_worker_looks(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, learner="trainer", linger_ms=5, http_port=8321)
+    theirs = trainer_settings(settings)
+    assert settings.weights_folder == theirs.weights_folder == tmp_path / "weights"
+    assert theirs.state_dir == tmp_path / "trainer"
+    assert theirs.consumer_group() != settings.consumer_group()
+    assert (theirs.http_port, theirs.linger_ms) == (0, settings.trainer_linger_ms)
+    serving, training = shard_config(settings), shard_config(settings, Role.TRAINER)
+    assert (serving.weights(3), serving.learn_encoder, serving.weights_every) == (training.weights(3), False, 0)
+    assert (training.learn_encoder, training.weights_every) == (True, 2_000)
+    assert serving.folder(0) != training.folder(0)
+    inline = shard_config(Settings(state_dir=tmp_path))
+    assert (inline.learn_encoder, inline.weights_every) == (True, 0)
