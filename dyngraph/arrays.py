@@ -196,10 +196,10 @@ class NumpyArrays:
         return Runs(ordered[starts], order[ends - 1], place, front, sizes[place] - 1 - front, sizes)
 
     def mean_of_runs(self, values: Array, runs: Runs) -> Array:  # noqa: D102
-        out = np.zeros((len(runs.sizes), values.shape[1]), dtype=values.dtype)
+        # A thousand events of one node would lose two digits in float32.
+        out = np.zeros((len(runs.sizes), values.shape[1]))
         np.add.at(out, runs.place, values)
-        out /= runs.sizes[:, None]
-        return out
+        return (out / runs.sizes[:, None]).astype(np.float32)
 
 
 class TorchArrays:
@@ -271,8 +271,8 @@ class TorchArrays:
         return Runs(ordered[kept], order[kept], place, front, back, (final - first + 1)[kept])
 
     def mean_of_runs(self, values: Array, runs: Runs) -> Array:  # noqa: D102
-        out = values.new_zeros(runs.sizes.shape[0], values.shape[1])
-        return out.index_add_(0, runs.place, values) / runs.sizes.unsqueeze(1)
+        out = values.new_zeros(runs.sizes.shape[0], values.shape[1], dtype=torch.float64)
+        return (out.index_add_(0, runs.place, values.double()) / runs.sizes.unsqueeze(1)).float()
 
 
 NUMPY = NumpyArrays()

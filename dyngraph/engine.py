@@ -22,7 +22,9 @@ from dyngraph.events import EventType, Interaction
 from dyngraph.explaining import explain
 from dyngraph.graph import DynamicGraph
 from dyngraph.groups import distinct_pairs
+from dyngraph.ids import IdTable
 from dyngraph.lists import Filters, RankedItem, RecommendationList
+from dyngraph.nodes import NodeStore
 from dyngraph.order import Moment
 from dyngraph.protocols import (
     Baseline,
@@ -285,26 +287,21 @@ class Engine:
         """Take the encoder's weights from a trainer beside; call it between steps."""
         self.encoder.use_weights(self.graph, weights, version)
 
-    def describe_items(self, vectors: Mapping[str, Sequence[float]]) -> int:
-        """Give items their static vectors (text); call it between steps. Returns how many are in the graph by now:
-        those of items that appear later have to be given again then.
+    def describe(
+        self, *, users: Mapping[str, Sequence[float]] | None = None, items: Mapping[str, Sequence[float]] | None = None
+    ) -> int:
+        """Give nodes their static vectors (text); call it between steps.
 
+        Returns how many of them are in the graph by now: those of nodes that appear later have to be given again then.
         Raises :class:`dyngraph.batch.BadBatch` for a vector of another width than the graph's, or not finite.
         """
-        ids = [item_id for item_id in vectors if int(self.graph.item_ids.find([item_id])[0])]
-        rows = self.graph.item_ids.find(ids)
-        table = self.graph.items.vectors
-        for item_id in ids:
-            vector = vectors[item_id]
-            if len(vector) != table.shape[1] or not all(map(math.isfinite, vector)):
-                raise BadBatch(
-                    f"the vector of item {item_id!r} has {len(vector)} numbers, some of which may not be finite; this "
-                    f"graph takes {table.shape[1]} finite ones (the encoder's item_dim)"
-                )
-        if ids:
-            self.graph.items.describe(rows, torch.tensor([list(vectors[item_id]) for item_id in ids]))
-            self.encoder.described(self.graph, rows)
-        return len(ids)
+        graph = self.graph
+        user_rows, user_vectors = _described(graph.user_ids, graph.users, users or {}, "user")
+        item_rows, item_vectors = _described(graph.item_ids, graph.items, items or {}, "item")
+        graph.users.describe(user_rows, user_vectors)
+        graph.items.describe(item_rows, item_vectors)
+        self.encoder.described(graph, user_rows, item_rows)
+        return len(user_rows) + len(item_rows)
 
     # -- state ------------------------------------------------------------------------------------------------
 
@@ -313,12 +310,10 @@ class Engine:
         row = int(self.graph.user_ids.find([user_id])[0])
         if not row:
             return False
-        self.graph.users.forget(row)
-        self.graph.items.neighbours.forget_neighbour(row)
+        self.graph.forget_user(row)
         self.encoder.forget_user(row)
         for source in self._stateful:
             source.forget_user(row)
-        self.graph.user_ids.forget(row)
         return True
 
     def _parts(self) -> dict[str, Stateful]:
@@ -336,3 +331,19 @@ class Engine:
     def digest(self) -> str:
         """Hex digest of the whole state."""
         return digest(self.state())
+
+
+def _described(
+    ids: IdTable, store: NodeStore, vectors: Mapping[str, Sequence[float]], side: str
+) -> tuple[Tensor, Tensor]:
+    """Rows ``[n]`` and vectors ``[n, v]`` of those nodes that the graph knows."""
+    width = store.vectors.shape[1]
+    for name, vector in vectors.items():
+        if len(vector) != width or not all(map(math.isfinite, vector)):
+            raise BadBatch(
+                f"the vector of {side} {name!r} has {len(vector)} numbers, or some that are not finite; this graph "
+                f"takes {width} finite ones (the encoder's {side}_dim)"
+            )
+    known = [name for name, row in zip(vectors, ids.find(list(vectors)).tolist(), strict=True) if row]
+    rows = torch.tensor([list(vectors[name]) for name in known], dtype=torch.float32).reshape(len(known), width)
+    return ids.find(known), rows

@@ -72,6 +72,16 @@ class DynamicGraph:
         """Move the horizon to the newest of ``moments`` and itself."""
         self.horizon = max(self.horizon, *moments)
 
+    def forget_user(self, row: int) -> None:
+        """Clear one user's row, and the user from the rings and the waiting messages of items.
+
+        What items took into their memory from the user's visits stays.
+        """
+        self.users.forget(row)
+        self.items.settle(self.items.neighbours.holders(row))
+        self.items.neighbours.forget_neighbour(row)
+        self.user_ids.forget(row)
+
     def state(self) -> State:
         """Everything but the catalogue, which comes from its own topic."""
         clock = torch.tensor([*self.horizon, self.events], dtype=torch.int64)

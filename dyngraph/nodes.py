@@ -149,6 +149,12 @@ class NodeStore:
         """Set the static vectors ``[n, v]`` of distinct ``rows``."""
         self._vectors.view[rows] = vectors.to(self._vectors.view)
 
+    def settle(self, rows: Tensor) -> None:
+        """Let what waits for distinct ``rows`` count as applied for good; the messages themselves are forgotten."""
+        self._memory.view[rows] = self._applied.view[rows]
+        self._message.view[rows] = 0
+        self._pending.view[rows] = False
+
     def forget(self, row: int) -> None:
         """Return one node to the state of a node never seen."""
         for table in self._tables.values():

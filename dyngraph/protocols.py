@@ -116,8 +116,8 @@ class Encoder(Stateful, Protocol):
         """Renew :attr:`item_vectors` after a commit, for the moment just after it; ``learned``: weights changed."""
         ...
 
-    def described(self, graph: DynamicGraph, items: Tensor) -> None:
-        """Take notice of new static vectors of ``items [n]``."""
+    def described(self, graph: DynamicGraph, users: Tensor, items: Tensor) -> None:
+        """Take notice of new static vectors of ``users [n]`` and ``items [m]``."""
         ...
 
     def weights(self) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +13,7 @@ from dyngraph.shard import Shard, ShardConfig
 from models.ranker import GatedRanker
 from models.sources.graph import GraphSource
 from models.sources.history import DAY_MS, HistorySource
+from models.sources.newcomers import NewcomerSource
 from models.sources.popularity import DecayedPopularity, Popularity, PopularitySource
 from models.sources.transitions import TransitionSource
 from models.tgn import TGN, TGNConfig
@@ -29,6 +31,8 @@ class SystemConfig(msgspec.Struct, frozen=True):
     history_half_life: float = 30.0
     history_capacity: int = 128
     mask_seen: bool = False
+    candidates: Literal["proposed", "all"] = "proposed"
+    """Whether the union of what the sources propose is ranked, or every item of the catalogue (small ones only)."""
     without: tuple[str, ...] = ()
     """Names of sources to leave out (ablation)."""
     seed: int = 0
@@ -46,10 +50,16 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     config = config or SystemConfig()
     encoder = TGN(msgspec.structs.replace(config.tgn, seed=config.seed))
     history = HistorySource(config.history_half_life * DAY_MS, config.history_capacity)
-    popularity = PopularitySource(config.trend_half_life * DAY_MS, config.popularity_half_life * DAY_MS)
+    popularity = PopularitySource(
+        config.trend_half_life * DAY_MS,
+        config.popularity_half_life * DAY_MS,
+        propose=None if config.candidates == "all" else 40,
+    )
+    # What asks the history how things stood before a batch has to observe the batch before the history does.
     sources: list[Source] = [
         GraphSource(encoder),
-        TransitionSource(),
+        TransitionSource(history),
+        NewcomerSource(history),
         history,
         popularity,
     ]
@@ -57,6 +67,8 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     if unknown:
         known = ", ".join(source.name for source in sources)
         raise ValueError(f"no source is called {', '.join(sorted(unknown))}; use one of: {known}")
+    if config.candidates == "all" and "popularity" in config.without:
+        raise ValueError("candidates = all come from the source popularity, which --without names; keep one of the two")
     ranked = [source for source in sources if source.name not in config.without]
     features = [feature for source in ranked for feature in source.features]
     return Engine(

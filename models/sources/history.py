@@ -18,6 +18,8 @@ from dyngraph.slots import SlotTable
 from dyngraph.state import State, gather, scatter
 
 DAY_MS = 86_400_000.0
+_AGES_MS = torch.tensor((60_000.0, DAY_MS / 24, DAY_MS, 7 * DAY_MS), dtype=torch.float64)
+"""Half-lives of the pair's last visit: at once, within the hour, within the day, within the week."""
 _MANY = math.log1p(50)
 """Log count at which frequency is as high as it can be."""
 
@@ -25,14 +27,20 @@ _MANY = math.log1p(50)
 class HistorySource:
     """Per user up to ``capacity`` distinct items, the least recent forgotten first.
 
-    A refusal (dislike, removal) takes one event back from the item's count and lowers the item until the refusal has
-    decayed or the user takes the item again.
+    Beside counts it tells the age of the pair's last visit on four scales: next to an item's place in the user's order
+    of visits, that is what most decides whether someone comes back now. A refusal (dislike, removal) takes one event
+    back from the item's count and lowers the item until the refusal has decayed or the user takes the item again.
     """
 
     name = "history"
     features = (
         Feature("own_frequency", Signal.RAISES),
         Feature("own_recency", Signal.RAISES),
+        Feature("own_share", Signal.RAISES),
+        Feature("own_minute", Signal.RAISES),
+        Feature("own_hour", Signal.RAISES),
+        Feature("own_day", Signal.RAISES),
+        Feature("own_week", Signal.RAISES),
         Feature("own_seen", Signal.LEARNED),
         Feature("refused", Signal.LOWERS),
     )
@@ -63,35 +71,53 @@ class HistorySource:
         latest = torch.topk(self._slots.column("last_seq")[queries.users], n, dim=1).indices
         return keys.gather(1, torch.cat((frequent, latest), dim=1))
 
+    def recent(self, users: Tensor, width: int) -> Tensor:
+        """The latest ``width`` distinct items ``[U, W]`` that the users had, newest first, 0 for none."""
+        width = min(width, self._slots.keys.shape[1])
+        latest = torch.topk(self._latest(users), width, dim=1)
+        return self.seen(users).gather(1, latest.indices) * (latest.values > 0)
+
+    def had(self, users: Tensor, items: Tensor) -> Tensor:
+        """``[U, C]`` bool: which of ``items [U, C]`` the users had; an item only ever refused is not among them."""
+        found, slot = self._find(users, items)
+        return found & (self._slots.column("events")[users].gather(1, slot) > 0)
+
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """Decayed count (log, in [0, 1]), 1 / (1 + place by recency), had or not, decayed refusals (in [0, 2])."""
-        found, slot = self._find(queries, items)
+        """Per item: decayed count (log, in [0, 1]); 1 / (1 + place by recency); share of the user's events;
+        ``2^(-age / half-life)`` of the last visit on four scales; had or not; decayed refusals (in [0, 2]).
+        """
+        users = queries.users
+        # Computed per slot, where there are few, and looked up per candidate.
         now = self._clock.now(queries.ts).unsqueeze(1)
-        decayed = self._at("decayed", queries, slot) * now
-        place = self._places(queries.users).gather(1, slot)
-        refused = self._at("refused", queries, slot) * now
+        events = self._slots.column("events")[users]
+        # An item that was only ever refused, or whose every event was taken back, is no item the user had.
+        had = (events > 0).to(torch.float64)
+        frequency = (torch.log1p(self._slots.column("decayed")[users] * now) / _MANY).clamp(max=1)
+        share = events / events.sum(1, keepdim=True).clamp(min=1)
+        age = (queries.ts.unsqueeze(1) - self._slots.column("last_ts")[users]).clamp(min=0)
+        ages = torch.exp2(age.unsqueeze(2) / -_AGES_MS) * had.unsqueeze(2)
+        refused = self._slots.column("refused")[users] * now
         # One fresh refusal gives 1, and each further one more, so that refusing again never helps an item.
         refused = 2 * refused / (1 + refused)
-        # An item that was only ever refused, or whose every event was taken back, is no item the user had.
-        had = (self._at("events", queries, slot) > 0).to(torch.float64)
-        frequency = (torch.log1p(decayed) / _MANY).clamp(max=1)
-        columns = (frequency, had / (1 + place), had, refused)
-        return (torch.stack(columns, dim=2) * found.unsqueeze(2)).to(torch.float32)
+        left = torch.stack((frequency, had / (1 + self._places(users)), share), dim=2)
+        table = torch.cat((left, ages, torch.stack((had, refused), dim=2)), dim=2).to(torch.float32)
+        found, slot = self._find(users, items)
+        return table[torch.arange(len(queries)).unsqueeze(1), slot] * found.unsqueeze(2)
 
-    def _find(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:
+    def _find(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Whether and in which slot each of ``items [U, C]`` stands."""
-        ordered, order = torch.sort(self.seen(queries.users), dim=1)
+        ordered, order = torch.sort(self.seen(users), dim=1)
         place = torch.searchsorted(ordered, items.contiguous()).clamp(max=ordered.shape[1] - 1)
         found = (ordered.gather(1, place) == items) & (items > 0)
         return found, order.gather(1, place)
 
-    def _at(self, column: str, queries: Queries, slot: Tensor) -> Tensor:
-        return self._slots.column(column)[queries.users].gather(1, slot)
+    def _latest(self, users: Tensor) -> Tensor:
+        """``[U, L]`` seq + 1 of the last visit, 0 for an item that the user no longer counts as having had."""
+        return self._slots.column("last_seq")[users] * (self._slots.column("events")[users] > 0)
 
     def _places(self, users: Tensor) -> Tensor:
         """``[U, L]`` 0 for the user's latest item, 1 for the one before, …; only items with events count."""
-        latest = self._slots.column("last_seq")[users]
-        order = torch.argsort(latest, dim=1, descending=True, stable=True)
+        order = torch.argsort(self._latest(users), dim=1, descending=True, stable=True)
         places = torch.empty_like(order)
         places.scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
         return places.to(torch.float64)

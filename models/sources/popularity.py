@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,18 +16,25 @@ from dyngraph.protocols import Cause, Feature, Queries, Signal
 from dyngraph.state import State, gather, scatter
 
 DAY_MS = 86_400_000.0
+_MONTH = math.log1p(30 * DAY_MS / 1000)
+"""Log seconds of a month."""
 
 
 class PopularitySource:
     """Counts of positive events per item; a removal takes one back.
 
     ``short`` and ``long`` are half-lives in ms; ``short`` follows trends, ``long`` is the decayed-popularity baseline.
+    ``propose`` of each are proposed; None proposes the whole catalogue, for catalogues small enough to rank in full.
     """
 
     name = "popularity"
-    features = (Feature("trending", Signal.RAISES), Feature("popular", Signal.RAISES))
+    features = (
+        Feature("trending", Signal.RAISES),
+        Feature("popular", Signal.RAISES),
+        Feature("just_taken", Signal.RAISES),
+    )
 
-    def __init__(self, short_ms: float = DAY_MS, long_ms: float = 7 * DAY_MS, propose: int = 40) -> None:
+    def __init__(self, short_ms: float = DAY_MS, long_ms: float = 7 * DAY_MS, propose: int | None = 40) -> None:
         self._propose = propose
         self._clocks = {"short": DecayClock(short_ms), "long": DecayClock(long_ms)}
         self._sums = {name: Growable((), torch.float64) for name in self._clocks}
@@ -59,19 +67,26 @@ class PopularitySource:
         """The most popular items, the same for everyone."""
         if len(self._count) <= 1:
             return torch.zeros(len(queries), 1, dtype=torch.int64)
-        if self._best is None:
+        if self._best is None and self._propose is None:
+            self._best = torch.arange(1, len(self._count))
+        elif self._best is None:
             most = min(self._propose, len(self._count) - 1)
             best = [torch.topk(table.view[1:], most).indices + 1 for table in self._sums.values()]
             self._best = torch.cat(best)
         return self._best.unsqueeze(0).expand(len(queries), -1)
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """Short and long popularity relative to the most popular item; log-scaled."""
+        """Short and long popularity relative to the most popular item, log-scaled; how lately anyone took the item,
+        falling with the logarithm of that time from 1 (within a second) to 0 (a month or more, or never).
+        """
         columns = []
         for table in self._sums.values():
             top = table.view.max().clamp(min=1e-300)
             columns.append(torch.log1p(99 * (table.view / top).clamp(min=0)) / 4.605170185988092)
-        return torch.stack([column[items] for column in columns], dim=2).to(torch.float32)
+        last = graph.items.last_ts[items]
+        age = (queries.ts.unsqueeze(1) - last).clamp(min=0).to(torch.float64)
+        lately = (1 - torch.log1p(age / 1000) / _MONTH).clamp(min=0) * (last >= 0)
+        return torch.stack([*(column[items] for column in columns), lately], dim=2).to(torch.float32)
 
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
         """Count positives, take removals back, never below zero."""
@@ -85,7 +100,11 @@ class PopularitySource:
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Say over which span the item is popular."""
-        spans = {"trending": "taken by many in the last day", "popular": "popular this week"}
+        spans = {
+            "trending": "taken by many in the last day",
+            "popular": "popular this week",
+            "just_taken": "someone took it a moment ago",
+        }
         return [spans[cause.feature] for cause in causes]
 
     def forget_user(self, user: int) -> None:

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dyngraph.batch import POSITIVE_TYPES, EventBatch
+from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
 from dyngraph.groups import distinct_pairs, occurrences
 from dyngraph.growable import Growable
 from dyngraph.protocols import Cause, Feature, Queries, Signal
 from dyngraph.slots import SlotTable
 from dyngraph.state import State, gather, scatter
+from models.sources.history import HistorySource
 
 
 class _Partners(NamedTuple):
@@ -31,13 +32,16 @@ class _Partners(NamedTuple):
 
 
 class TransitionSource:
-    """Counts of item pairs within a user's last ``window`` items.
+    """Counts of item pairs within a user's last ``window`` distinct items.
 
-    Co-occurrence counts both directions within the window and scores ``Σ_p w^p · c(i_p, j) / √(n_i n_j)`` over the
-    user's recent items i_p (place p, newest first, ``w = place_decay``; an item bought twice within one step takes two
-    places there, one elsewhere). Succession counts only "j came right after
-    i" and scores ``c(i → j) / n_i`` for the newest i: a first-order Markov chain. Per item the ``capacity`` most
-    frequent partners are kept.
+    Co-occurrence counts users, not events: c(i, j) grows when a user takes one of the two for the first time with the
+    other in the window, n_i is the number of users who had i, and a candidate scores
+    ``Σ_p w^p · c(i_p, j) / √(n_i n_j)`` over the user's recent items i_p (place p, newest first, ``w = place_decay``;
+    an item taken twice within one step takes two places there, one elsewhere). Counted by events, two items between
+    which one user goes to and fro would seem to go together for everybody. Succession counts only "j came right after
+    i" and scores ``c(i → j) / n_i`` for the newest i, n_i being its events: a first-order Markov chain. Per item the
+    ``capacity`` most frequent partners are kept. The history has to stand behind this source in the engine's list:
+    it is asked how things stood before a batch.
     """
 
     name = "transitions"
@@ -50,6 +54,7 @@ class TransitionSource:
 
     def __init__(
         self,
+        history: HistorySource,
         *,
         window: int = 10,
         place_decay: float = 0.8,
@@ -57,21 +62,23 @@ class TransitionSource:
         propose: int = 80,
         successors: int = 20,
     ) -> None:
-        self._window, self._place_decay = window, place_decay
+        self._history, self._window, self._place_decay = history, window, place_decay
         self._propose, self._successors = propose, successors
         self._pairs = SlotTable(capacity, ("together", "follows"))
-        self._count = Growable((), torch.float64)
+        self._count, self._audience = Growable((), torch.float64), Growable((), torch.float64)
         self.grow(1, 1)
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""
         self._pairs.grow(items)
         self._count.grow(items)
+        self._audience.grow(items)
 
     def truncate(self, users: int, items: int) -> None:
         """Undo growth."""
         self._pairs.truncate(items)
         self._count.truncate(items)
+        self._audience.truncate(items)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -107,76 +114,80 @@ class TransitionSource:
         kept = [queries.memo.get(f"{self.name}.{field}") for field in _Partners._fields]
         if all(part is not None for part in kept):
             return _Partners(*kept)  # type: ignore[arg-type]
-        recent = self._recent(graph, queries.users, queries.ts, queries.seq)
+        recent = self._history.recent(queries.users, self._window)
         keys = self._pairs.keys[recent].to(torch.int64)
-        own = self._count.view[recent].unsqueeze(2).clamp(min=1)
-        norm = torch.sqrt(own * self._count.view[keys].clamp(min=1))
+        norm = torch.sqrt((self._audience.view[recent].unsqueeze(2) * self._audience.view[keys]).clamp(min=1))
         decay = self._place_decay ** torch.arange(recent.shape[1], dtype=torch.float64).view(1, -1, 1)
         real = (recent > 0).unsqueeze(2)
         together = decay * self._pairs.column("together")[recent] / norm * real
-        follows = self._pairs.column("follows")[recent[:, 0]] / own[:, 0] * real[:, 0]
+        newest = recent[:, 0]
+        follows = (
+            self._pairs.column("follows")[newest] / self._count.view[newest].unsqueeze(1).clamp(min=1) * real[:, 0]
+        )
         partners = _Partners(recent, keys, together, follows)
         for field, part in zip(_Partners._fields, partners, strict=True):
             queries.memo[f"{self.name}.{field}"] = part
         return partners
 
-    def _recent(self, graph: DynamicGraph, users: Tensor, ts: Tensor, seq: Tensor) -> Tensor:
-        """``[U, W]`` distinct positive items of the user's ring, newest first, 0 for none."""
-        near = graph.users.neighbours.before(users, ts, seq)
-        usable = near.mask & POSITIVE_TYPES[near.types]
-        # Newest first by (ts, seq): a late event is not the newest just because it came last.
-        order = torch.argsort(near.seq, dim=1, descending=True)
-        latest = torch.where(usable, near.ts, torch.iinfo(torch.int64).min).gather(1, order)
-        order = order.gather(1, torch.argsort(latest, dim=1, descending=True, stable=True))
-        items = (near.nodes * usable).gather(1, order)
-        earlier = (items.unsqueeze(1) == items.unsqueeze(2)).tril(-1).any(2)
-        items = items.masked_fill(earlier, 0)
-        # Close the gaps that repeats left, so that places count distinct items.
-        order = torch.argsort((items == 0).int(), dim=1, stable=True)
-        return items.gather(1, order)[:, : self._window]
-
     # -- the step ---------------------------------------------------------------------------------------------
 
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
-        """Count pairs of each positive event with the user's items before it, those of the same batch included."""
+        """Count pairs of each positive event with the user's items before it, those of the same batch included.
+
+        The history must not have observed the batch yet.
+        """
         positive = batch.positive
         users, items = batch.users[positive], batch.items[positive]
         if not users.numel():
             return
+        order = torch.argsort(users, stable=True)
+        users, items = users[order], items[order]
+        first = self._first_meetings(users, items)
         self._count.view.index_add_(0, items, torch.ones(items.shape[0], dtype=torch.float64))
-        before, after, direct = self._pairs_of(graph, batch, users, items)
+        self._audience.view.index_add_(0, items, first.to(torch.float64))
+        before, after, direct, meeting = self._pairs_of(users, items, first)
         if not before.numel():
             return
         pairs = distinct_pairs(torch.cat((before, after)), torch.cat((after, before)))
-        together = torch.bincount(pairs.place, minlength=pairs.left.shape[0]).to(torch.float64)
-        forward = pairs.place[: before.shape[0]]
-        follows = torch.zeros_like(together).index_add_(0, forward, direct.to(torch.float64))
+        nothing = torch.zeros(pairs.left.shape[0], dtype=torch.float64)
+        together = nothing.index_add(0, pairs.place, torch.cat((meeting, meeting)))
+        follows = nothing.index_add(0, pairs.place[: before.shape[0]], direct)
         slot = self._pairs.slots(pairs.left, pairs.right, priority=together)
         kept = slot >= 0
         at = (pairs.left[kept], slot[kept])
         self._pairs.column("together")[at] += together[kept]
         self._pairs.column("follows")[at] += follows[kept]
 
-    def _pairs_of(
-        self, graph: DynamicGraph, batch: EventBatch, users: Tensor, items: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Earlier item, later item, and whether the one came right after the other, for each pair in the window."""
+    def _first_meetings(self, users: Tensor, items: Tensor) -> Tensor:
+        """``[n]`` bool: events in which a user takes an item never taken before; ``users`` and ``items`` in order."""
+        pairs = distinct_pairs(users, items)
+        earliest = torch.full_like(pairs.left, users.shape[0]).scatter_reduce_(
+            0, pairs.place, torch.arange(users.shape[0]), "amin"
+        )
+        first = torch.zeros(users.shape[0], dtype=torch.bool)
+        first[earliest] = True
+        return first & ~self._history.had(users, items.unsqueeze(1))[:, 0]
+
+    def _pairs_of(self, users: Tensor, items: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """For each pair in the window: earlier item, later item, and (float64, 0 or 1) whether the one came right after
+        the other and whether the user met the later one for the first time. ``users [n]`` sorted, ties in order.
+        """
         place = occurrences(users).from_front
-        order = torch.argsort(users, stable=True)
-        users, items, place = users[order], items[order], place[order]
-        ts = batch.ts[batch.positive][order]
-        pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+        met = first.to(torch.float64)
+        pairs: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for lag in range(1, min(self._window, int(place.max())) + 1):
             same = users[lag:] == users[:-lag]
             left = items[:-lag][same]
-            pairs.append((left, items[lag:][same], torch.full_like(left, lag == 1)))
-        recent = self._recent(graph, users, ts, torch.full_like(users, int(batch.seq.min())))
+            pairs.append((left, items[lag:][same], torch.full(left.shape, float(lag == 1)).double(), met[lag:][same]))
+        recent = self._history.recent(users, self._window)
         distance = torch.arange(1, recent.shape[1] + 1) + place.unsqueeze(1)
         known = (recent > 0) & (distance <= self._window)
-        pairs.append((recent[known], items.unsqueeze(1).expand_as(recent)[known], (distance[known] == 1).long()))
-        before, after, direct = (torch.cat(column) for column in zip(*pairs, strict=True))
-        distinct = before != after
-        return before[distinct], after[distinct], direct[distinct]
+        direct = (distance[known] == 1).to(torch.float64)
+        after, meeting = (column.unsqueeze(1).expand_as(recent)[known] for column in (items, met))
+        pairs.append((recent[known], after, direct, meeting))
+        before, after, direct, meeting = (torch.cat(column) for column in zip(*pairs, strict=True))
+        counts = (before != after) & ((direct > 0) | (meeting > 0))
+        return before[counts], after[counts], direct[counts], meeting[counts]
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Name the recent item that gave most of the evidence."""
@@ -198,9 +209,10 @@ class TransitionSource:
 
     def state(self) -> State:
         """Pairs and counts."""
-        return {"items": self._count.view} | gather({"pairs": self._pairs})
+        return {"items": self._count.view, "audience": self._audience.view} | gather({"pairs": self._pairs})
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
         self._count.replace(state["items"])
+        self._audience.replace(state["audience"])
         scatter({"pairs": self._pairs}, state)

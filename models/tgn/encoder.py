@@ -33,6 +33,8 @@ from models.tgn.view import View, stores
 
 ROTATION = 256
 """Items whose vectors are renewed after an update, besides the touched ones, in turn."""
+AT_ONCE = 4_096
+"""Items whose vectors are renewed at once when weights are switched; more follow in turn, a rotation each step."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class TGN(nn.Module):
         self._past = Past(config.replay, config.seed)
         self._vectors = Growable((config.dim,), torch.float32, 0, arrays, device)
         self._cursor = 1
+        self._due = 0
         self.grow(1, 1)
 
     def graph(self) -> DynamicGraph:
@@ -185,7 +188,8 @@ class TGN(nn.Module):
         """Renew the vectors of touched items and, after an update, of the next items in rotation."""
         rows = torch.unique(batch.items)
         count = graph.sizes()[1] - 1
-        if learned:
+        if learned or self._due > 0:
+            self._due = max(self._due - ROTATION, 0)
             turn = (torch.arange(min(ROTATION, count)) + self._cursor - 1) % count + 1
             self._cursor = int(turn[-1]) % count + 1
             self._view.renew(graph, ITEMS, self._arrays.of(turn))
@@ -200,8 +204,9 @@ class TGN(nn.Module):
         )
 
     @torch.no_grad()
-    def described(self, graph: DynamicGraph, items: Tensor) -> None:
-        """Take notice of new static vectors of ``items [n]``."""
+    def described(self, graph: DynamicGraph, users: Tensor, items: Tensor) -> None:
+        """Take notice of new static vectors of ``users [n]`` and ``items [m]``."""
+        self._view.renew(graph, USERS, self._arrays.of(users))
         self._view.renew(graph, ITEMS, self._arrays.of(items))
         moment = graph.horizon.next()
         self._revise(graph, items, moment.ts, moment.seq)
@@ -227,15 +232,21 @@ class TGN(nn.Module):
     def use_weights(self, graph: DynamicGraph, weights: State, version: int) -> None:
         """Take :meth:`weights` of another encoder of the same settings that has seen the same log, ahead or behind.
 
-        Rows beyond the given ones keep their vectors. All cached vectors are renewed.
+        Rows beyond the given ones keep their vectors. What is seen of nodes is renewed here, as are the vectors of up
+        to :data:`AT_ONCE` items; a larger catalogue follows with the next steps, so that no list waits for it.
         """
         self._take_dense(weights)
         self.version = version
         for name, static in (("user", self.user.static), ("item", self.item.static)):
             static.replace(weights[f"static.{name}"][: len(static)])
         self._view.renew_all(graph)
-        moment = graph.horizon.next()
-        self._revise(graph, torch.arange(1, graph.sizes()[1], device=self._device), moment.ts, moment.seq)
+        moment, items = graph.horizon.next(), graph.sizes()[1]
+        turn = torch.arange(min(AT_ONCE, items - 1), device=self._device)
+        turn = (turn + self._cursor - 1) % max(items - 1, 1) + 1
+        self._revise(graph, turn, moment.ts, moment.seq)
+        if len(turn):
+            self._cursor = int(turn[-1]) % (items - 1) + 1
+        self._due = items - 1 - len(turn)
 
     def _dense(self) -> State:
         return {f"weight.{name}": value.detach() for name, value in self.named_parameters()}
@@ -248,7 +259,7 @@ class TGN(nn.Module):
 
     def state(self) -> State:
         """Weights, optimiser, static vectors, what is seen of nodes, item vectors, examples."""
-        counters = torch.tensor([self.version, self.skipped, self._cursor])
+        counters = torch.tensor([self.version, self.skipped, self._cursor, self._due])
         return self._dense() | gather(self._parts()) | {"vectors": self._vectors.view, "counters": counters}
 
     def load_state(self, state: State) -> None:
@@ -256,7 +267,7 @@ class TGN(nn.Module):
         self._take_dense(state)
         scatter(self._parts(), state)
         self._vectors.replace(state["vectors"])
-        self.version, self.skipped, self._cursor = state["counters"].tolist()
+        self.version, self.skipped, self._cursor, self._due = state["counters"].tolist()
 
     def _parts(self) -> dict[str, NamedAdam | GrowableEmbedding | View | Past]:
         return {

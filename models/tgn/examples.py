@@ -100,7 +100,12 @@ def without_user(examples: Examples, user: int) -> Examples:
     others = users.rows != user
     users = each(lambda rows: _masked(rows, others), users)
     users = users._replace(slots=_forgotten(users.slots, user, among_users=False))
-    items = items._replace(slots=_forgotten(items.slots, user, among_users=True))
+    # A message of an item may be the user's own: it goes, with those of all items that may have met the user.
+    strangers = torch.zeros_like(items.rows, dtype=torch.bool)
+    if items.slots is not None:
+        strangers = (items.slots.nodes != user).all(1)
+    raw = items.raw._replace(message=_masked(items.raw.message, strangers), pending=items.raw.pending & strangers)
+    items = items._replace(raw=raw, slots=_forgotten(items.slots, user, among_users=True))
     return Examples(users, items, query[kept], item[kept], wanted[kept])
 
 

@@ -52,7 +52,10 @@ class Past:
             self._replace(int(place[event]), learned.chosen(torch.tensor([event])))
 
     def _replace(self, place: int, one: Examples) -> None:
-        assert self._kept is not None
+        if self._kept is None or place >= self._kept.events:
+            # An erasure has left room.
+            self._kept = together(self._kept, one)
+            return
         rows = {name: value for name, value in flat(one).items() if name not in ("query", "item")}
         for name, value in flat(self._kept).items():
             if name in rows:

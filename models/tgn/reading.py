@@ -105,6 +105,6 @@ def through_layers(xp: Arrays, own: Sequence[Layer], far: Sequence[Layer], h: Ar
     if slots.below is not None:
         n, k = slots.mask.shape
         flat = changed(slots.below.slots, lambda part: part.reshape(n * k, *part.shape[2:]))
-        near = through_layers(xp, far[:-1], own[:-1], slots.below.h.reshape(n * k, -1), flat)
-        x = xp.join((near.reshape(n, k, -1), x))
+        near = through_layers(xp, far[:-1], own[:-1], slots.below.h.reshape(n * k, h.shape[1]), flat)
+        x = xp.join((near.reshape(n, k, h.shape[1]), x))
     return own[-1](h, x, slots.mask)

@@ -96,7 +96,7 @@ class View:
         """Vectors ``[..., d]`` of ``rows [...]``."""
         if self._config.cache:
             return self._arrays.take(self._seen[side].rows, rows)
-        return self._fresh(graph, side, rows.reshape(-1), None).reshape(*rows.shape, -1)
+        return self._fresh(graph, side, rows.reshape(-1), None).reshape(*rows.shape, self._config.dim)
 
     def _fresh(self, graph: DynamicGraph, side: int, rows: Array, memory: Array | None) -> Array:
         """Vectors ``[n, d]`` computed from memory, static vectors and text as they are now."""

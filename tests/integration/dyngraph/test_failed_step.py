@@ -12,7 +12,7 @@ from dyngraph.engine import Engine
 from models.system import build_engine
 
 LOG = random_log(48, seed=17)
-NEWCOMERS = [event(48 + n, f"new user {n}", f"new item {n}") for n in range(70)]
+NEWCOMERS = [event(49 + n, f"new user {n}", f"new item {n}") for n in range(70)]
 MIXED = [event(48, "user-1", "item-2"), *NEWCOMERS]
 
 

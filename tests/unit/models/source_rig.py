@@ -14,17 +14,18 @@ from dyngraph.protocols import Cause, Queries, Source
 
 
 class SourceRig:
-    """Takes events as the engine does: the source observes first, then the edges are inserted."""
+    """Takes events as the engine does: the source observes first, then those in ``after``, then edges are inserted."""
 
-    def __init__(self, source: Source, k: int = 10) -> None:
-        self.graph, self.source = DynamicGraph(2, k), source
-        source.grow(1, 1)
+    def __init__(self, source: Source, k: int = 10, after: Sequence[Source] = ()) -> None:
+        self.graph, self.source, self.sources = DynamicGraph(2, k), source, (source, *after)
 
     def step(self, events: Sequence[tuple[int, Interaction]]) -> None:
         graph = self.graph
         batch = graph.admit(Columns(events))
-        self.source.grow(*graph.sizes())
-        self.source.observe(graph, batch)
+        for source in self.sources:
+            source.grow(*graph.sizes())
+        for source in self.sources:
+            source.observe(graph, batch)
         columns = batch.arrays(graph.arrays)
         edge = (columns.ts, columns.seq, columns.types, columns.edges)
         graph.users.neighbours.insert(columns.users, columns.by_user, columns.items, *edge)

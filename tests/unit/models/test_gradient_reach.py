@@ -39,7 +39,7 @@ def test_every_weight_tensor_of_encoder_and_ranker_moves(name: str) -> None:
     feed(engine, LOG[:64], 16)
     if FAMILY[name].item_dim:
         known = {event.item_id for _, event in LOG[:64]}
-        engine.describe_items({item: [1.0, 0.5, -0.25 * place] for place, item in enumerate(sorted(known))})
+        engine.describe(items={item: [1.0, 0.5, -0.25 * place] for place, item in enumerate(sorted(known))})
     feed(engine, LOG[64:], 16)
     weights = {(part, name): w for part in parts for name, w in parts[part].named_parameters()}
     assert [key for key, value in before.items() if weights[key].detach().equal(value)] == []

@@ -15,6 +15,7 @@ from dyngraph.events import POSITIVE, EventType, Interaction
 from models.sources.history import HistorySource
 
 HALF_LIFE_MS = 3 * DAY_MS
+AGES = {"minute": DAY_MS / 1440, "hour": DAY_MS / 24, "day": DAY_MS, "week": 7 * DAY_MS}
 Log = Sequence[tuple[int, Interaction]]
 
 
@@ -22,7 +23,7 @@ class Shelf:
     """The reference: what one user had of one item, decayed to ``at``."""
 
     def __init__(self) -> None:
-        self.at, self.events, self.had, self.refused, self.last = 0, 0, 0.0, 0.0, -1
+        self.at, self.events, self.had, self.refused, self.last, self.last_ts = 0, 0, 0.0, 0.0, -1, 0
 
     def wait(self, until: int) -> None:
         fade = 2.0 ** ((self.at - until) / HALF_LIFE_MS)
@@ -32,6 +33,7 @@ class Shelf:
         self.wait(one.ts)
         if one.event_type in POSITIVE:
             self.events, self.had, self.refused, self.last = self.events + 1, self.had + 1, 0.0, seq
+            self.last_ts = one.ts
         else:
             self.events, self.had = max(self.events - 1, 0), max(self.had - 1, 0.0)
             self.refused += 1
@@ -60,7 +62,7 @@ def test_features_are_those_of_a_dictionary_per_user(seed: int, size: int, later
     now = rig.graph.horizon.ts + later_days * DAY_MS
     for user in {one.user_id for _, one in log}:
         mine = {item: shelf for (owner, item), shelf in shelves.items() if owner == user}
-        visited = sorted((item for item in mine if mine[item].last >= 0), key=lambda item: -mine[item].last)
+        visited = sorted((item for item in mine if mine[item].events), key=lambda item: -mine[item].last)
         for item, features in rig.features(user, later_days * DAY_MS).items():
             if item not in mine:
                 assert set(features.values()) == {0.0}
@@ -70,9 +72,24 @@ def test_features_are_those_of_a_dictionary_per_user(seed: int, size: int, later
             assert features["own_frequency"] == pytest.approx(frequency, rel=1e-5, abs=1e-7)
             assert features["refused"] == pytest.approx(2 * refused / (1 + refused), rel=1e-5, abs=1e-7)
             had = mine[item].events > 0
+            taken = sum(shelf.events for shelf in mine.values())
+            assert features["own_share"] == pytest.approx(mine[item].events / max(taken, 1))
+            for name, half_life in AGES.items():
+                age = 2.0 ** ((mine[item].last_ts - now) / half_life)
+                assert features[f"own_{name}"] == pytest.approx(age if had else 0, rel=1e-5, abs=1e-7)
             assert features["own_seen"] == had
             assert features["own_recency"] == pytest.approx(1 / (1 + visited.index(item)) if had else 0)
         assert rig.proposed(user) >= set(visited)
+
+
+def test_recent_items_are_distinct_newest_first_and_without_what_was_taken_back() -> None:
+    history = HistorySource()
+    rig = SourceRig(history)
+    for step in cut([event(seq, "ann", item) for seq, item in enumerate(("tea", "milk", "tea", "rum", "jam"))], 2):
+        rig.step(step)
+    rig.step([event(5, "ann", "rum", EventType.REMOVE)])
+    rows = history.recent(rig.graph.user_ids.find(["ann", "nobody"]), 3).tolist()
+    assert [[rig.graph.item_ids[row] for row in user if row] for user in rows] == [["jam", "tea", "milk"], []]
 
 
 def test_an_item_only_ever_refused_is_no_recent_item_of_the_user() -> None:

@@ -79,3 +79,20 @@ def test_the_most_popular_items_are_proposed_to_everyone() -> None:
     rig = SourceRig(PopularitySource(propose=1))
     rig.step([event(0, "ann", "tea"), event(1, "bob", "tea"), event(2, "ann", "milk")])
     assert rig.proposed("ann") == rig.proposed("nobody") == {"tea"}
+
+
+def test_how_lately_an_item_was_taken_falls_with_the_logarithm_of_the_time() -> None:
+    rig = SourceRig(PopularitySource())
+    rig.step([event(0, "ann", "tea")])
+    month = math.log1p(30 * 86_400)
+    for seconds in (0, 59, 86_400):
+        lately = rig.features("bob", later_ms=1000 * seconds)["tea"]["just_taken"]
+        assert lately == pytest.approx(1 - math.log1p(seconds) / month, abs=1e-4)
+    assert rig.features("bob", later_ms=90 * DAY_MS)["tea"]["just_taken"] == 0
+
+
+def test_the_whole_catalogue_is_proposed_where_no_limit_is_set() -> None:
+    rig = SourceRig(PopularitySource(propose=None))
+    assert rig.proposed("ann") == set()
+    rig.step([event(seq, "ann", f"item-{seq}") for seq in range(100)])
+    assert len(rig.proposed("nobody")) == 100

@@ -18,7 +18,7 @@ USERS = [f"user-{number}" for number in range(8)]
 
 def only(*names: str) -> SystemConfig:
     """A system of these sources alone, so that what they say is not crowded out by others."""
-    every = ("graph", "transitions", "history", "popularity")
+    every = ("graph", "transitions", "newcomers", "history", "popularity")
     return SystemConfig(tgn=SMALL.tgn, without=tuple(name for name in every if name not in names))
 
 
@@ -88,6 +88,21 @@ def test_without_its_popularity_the_score_falls(phrase: str, column: str) -> Non
         part = source(engine, "popularity")
         state = {name: value.clone() for name, value in part.state().items()}
         state[column][int(engine.graph.item_ids.find([item])[0])] = 0
+        part.load_state(state)
+        assert scores(engine, user)[item] < before
+
+
+def test_without_others_who_began_with_it_the_score_falls() -> None:
+    config = only("newcomers", "popularity")
+    causes = listed(r"many began with it.*|others have just begun.*", config)
+    assert causes
+    for user, item, _ in causes[:12]:
+        engine = fed(LOG, 16, config=config)
+        before = scores(engine, user)[item]
+        part = source(engine, "newcomers")
+        state = {name: value.clone() for name, value in part.state().items()}
+        for name in [name for name in state if name.startswith("sum.")]:
+            state[name][int(engine.graph.item_ids.find([item])[0])] = 0
         part.load_state(state)
         assert scores(engine, user)[item] < before
 
