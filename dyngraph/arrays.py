@@ -63,17 +63,16 @@ class Arrays(Protocol):
         """Concatenation along the last dimension."""
         ...
 
+    def stacked(self, parts: Sequence[Array]) -> Array:
+        """Concatenation along the first dimension."""
+        ...
+
     def where(self, condition: Array, yes: Array, no: Array | float) -> Array:
         """Elementwise choice."""
         ...
 
     @property
     def tanh(self) -> Callable[[Array], Array]:
-        """Elementwise."""
-        ...
-
-    @property
-    def exp(self) -> Callable[[Array], Array]:
         """Elementwise."""
         ...
 
@@ -86,12 +85,8 @@ class Arrays(Protocol):
         """Elementwise ``max(x, 0)``."""
         ...
 
-    def top(self, x: Array) -> Array:
-        """Largest entry along the last dimension, which stays as 1."""
-        ...
-
-    def total(self, x: Array) -> Array:
-        """Sum along the last dimension, which stays as 1."""
+    def softmax(self, x: Array, usable: Array) -> Array:
+        """Softmax along the last dimension over the ``usable`` entries; zeros where there are none."""
         ...
 
     def turned(self, x: Array) -> Array:
@@ -127,6 +122,8 @@ class Arrays(Protocol):
         ...
 
 
+_NEVER = -1e30
+"""Logit of an entry that must not count."""
 _ONE = np.zeros(1, dtype=np.int64)
 _ONE_RUN = np.ones(1, dtype=np.int64)
 
@@ -137,7 +134,6 @@ class NumpyArrays:
     fixed_shapes = False
     take: Callable[[Array, Array], Array] = staticmethod(lambda table, rows: table.take(rows, 0))
     tanh: Callable[[Array], Array] = staticmethod(np.tanh)
-    exp: Callable[[Array], Array] = staticmethod(np.exp)
     log1p: Callable[[Array], Array] = staticmethod(np.log1p)
 
     def of(self, tensor: Tensor) -> Array:  # noqa: D102
@@ -152,17 +148,21 @@ class NumpyArrays:
     def count_to(self, n: int) -> Array:  # noqa: D102
         return np.arange(n)
 
+    def stacked(self, parts: Sequence[Array]) -> Array:  # noqa: D102
+        return np.concatenate(parts)
+
     def join(self, parts: Sequence[Array]) -> Array:  # noqa: D102
         return np.concatenate(parts, -1)
 
     def relu(self, x: Array) -> Array:  # noqa: D102
         return np.maximum(x, 0)
 
-    def top(self, x: Array) -> Array:  # noqa: D102
-        return x.max(-1, keepdims=True)
-
-    def total(self, x: Array) -> Array:  # noqa: D102
-        return x.sum(-1, keepdims=True)
+    def softmax(self, x: Array, usable: Array) -> Array:  # noqa: D102
+        x = np.where(usable, x, _NEVER)
+        weight = np.exp(x - x.max(-1, keepdims=True))
+        weight *= usable
+        weight /= weight.sum(-1, keepdims=True) + 1e-30
+        return weight
 
     def turned(self, x: Array) -> Array:  # noqa: D102
         return x.swapaxes(-1, -2)
@@ -211,7 +211,6 @@ class TorchArrays:
 
     take: Callable[[Array, Array], Array] = staticmethod(lambda table, rows: table[rows])
     tanh: Callable[[Array], Array] = staticmethod(torch.tanh)
-    exp: Callable[[Array], Array] = staticmethod(torch.exp)
     log1p: Callable[[Array], Array] = staticmethod(torch.log1p)
     relu: Callable[[Array], Array] = staticmethod(torch.relu)
 
@@ -225,14 +224,15 @@ class TorchArrays:
     def where(self, condition: Array, yes: Array, no: Array | float) -> Array:  # noqa: D102
         return torch.where(condition, yes, no)
 
+    def stacked(self, parts: Sequence[Array]) -> Array:  # noqa: D102
+        return torch.cat(tuple(parts))
+
     def join(self, parts: Sequence[Array]) -> Array:  # noqa: D102
         return torch.cat(tuple(parts), -1)
 
-    def top(self, x: Array) -> Array:  # noqa: D102
-        return x.amax(-1, keepdim=True)
-
-    def total(self, x: Array) -> Array:  # noqa: D102
-        return x.sum(-1, keepdim=True)
+    def softmax(self, x: Array, usable: Array) -> Array:  # noqa: D102
+        weight = torch.softmax(x.masked_fill(~usable, _NEVER), -1)
+        return weight * usable.any(-1, keepdim=True)
 
     def turned(self, x: Array) -> Array:  # noqa: D102
         return x.transpose(-1, -2)

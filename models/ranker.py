@@ -73,7 +73,9 @@ class GatedRanker(nn.Module):
     def _gates(self, context: Tensor) -> Tensor:
         """``[U, F]``"""
         raw = self.bias + _basis(context) @ self.slope
-        learned = torch.where(self._raises, functional.softplus(raw), raw)
+        # In float64, because the vector and the scalar loop of one kernel differ in the last bit of float32, and one
+        # context must get the same gates wherever in the call it stands.
+        learned = torch.where(self._raises, functional.softplus(raw.double()).float(), raw)
         return torch.where(self._lowers, -REFUSAL, learned)
 
     def plan(self, features: Tensor, context: Tensor, valid: Tensor, query: Tensor, place: Tensor) -> Update | None:

@@ -67,12 +67,13 @@ class PopularitySource:
         """The most popular items, the same for everyone."""
         if len(self._count) <= 1:
             return torch.zeros(len(queries), 1, dtype=torch.int64)
-        if self._best is None and self._propose is None:
-            self._best = torch.arange(1, len(self._count))
-        elif self._best is None:
-            most = min(self._propose, len(self._count) - 1)
-            best = [torch.topk(table.view[1:], most).indices + 1 for table in self._sums.values()]
-            self._best = torch.cat(best)
+        if self._best is None:
+            items = len(self._count) - 1
+            if self._propose is None:
+                self._best = torch.arange(1, items + 1)
+            else:
+                tables, most = self._sums.values(), min(self._propose, items)
+                self._best = torch.cat([torch.topk(table.view[1:], most).indices + 1 for table in tables])
         return self._best.unsqueeze(0).expand(len(queries), -1)
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
-"""The mathematics of memory and attention as reads compute it, once for numpy and torch.
+"""The mathematics of memory and attention, once for numpy and torch.
 
 Attention is computed in *absorbed* form. With key and value maps ``W_k, W_v`` and a slot vector ``x`` (neighbour, edge,
-time), ``(W_q h) · (W_k x) = (W_kᵀ W_q h) · x`` and ``Σ a_k W_v x_k = W_v Σ a_k x_k``, so keys and values of the slots
-are never formed: per query ``H·D·d`` multiplications for each map instead of ``K·D·d`` (H heads, D the slot width, K
-slots), which is 5 times fewer at K = 10 and H = 2, and nothing has to be cached or renewed when weights change. The
-maps before and after the slots are folded into one matrix each whenever weights change.
+time), ``q · (W_k x) = (W_kᵀ q) · x`` and ``Σ a_k W_v x_k = W_v Σ a_k x_k``, so keys and values of the slots are never
+formed: per query ``D·d`` multiplications for each map instead of ``K·D·d`` (D the slot width, K slots), and nothing has
+to be cached at writes or renewed when weights change.
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dyngraph.arrays import Array, Arrays
-
-NEVER = -1e30
-"""Logit of a slot that must not count."""
 
 
 class UpdaterWeights(NamedTuple):
@@ -29,20 +25,23 @@ class UpdaterWeights(NamedTuple):
 
 
 class AttentionWeights(NamedTuple):
-    """One folded attention layer with its two-layer map."""
+    """One attention layer with its two-layer map; H heads of width d / H."""
 
     query: Array
-    """``[d, H·D]`` from the query node to what meets the slots."""
+    """``[d, d]``, scaled by ``1 / sqrt(d / H)``."""
     query_bias: Array
-    pooled: Array
-    """``[H·D, d]`` from pooled slots back to the query's space."""
+    key: Array
+    """``[H, d / H, D]``"""
+    value: Array
+    """``[H, D, d / H]``"""
+    mix: Array
+    """``[d, d]`` from all heads back to the query's space."""
     hidden: Array
     """``[d, d]``"""
     hidden_bias: Array
     out: Array
     """``[d, d]``"""
     out_bias: Array
-    heads: int
 
 
 def updated(xp: Arrays, w: UpdaterWeights, own: Array, message: Array) -> Array:
@@ -63,13 +62,12 @@ def attended(xp: Arrays, w: AttentionWeights, h: Array, x: Array, mask: Array) -
     ``h [n, d]`` query nodes, ``x [n, K, D]`` their slots, ``mask [n, K]`` the usable ones; to ``[n, d]``. A node
     without usable slots attends to nothing: its pooled vector is zero.
     """
-    n, _, width = x.shape
-    asked = (h @ w.query + w.query_bias).reshape(n, w.heads, width)
-    usable = mask[:, None, :]
-    logits = xp.where(usable, asked @ xp.turned(x), NEVER)
-    weight = xp.exp(logits - xp.top(logits)) * usable
-    weight = weight / (xp.total(weight) + 1e-30)
-    y = h + (weight @ x).reshape(n, w.heads * width) @ w.pooled
+    n, d = h.shape
+    query = (h @ w.query + w.query_bias).reshape(n, w.key.shape[0], -1).swapaxes(0, 1)
+    asked = (query @ w.key).swapaxes(0, 1)
+    weight = xp.softmax(asked @ xp.turned(x), mask[:, None, :])
+    attention = ((weight @ x).swapaxes(0, 1) @ w.value).swapaxes(0, 1).reshape(n, d)
+    y = h + attention @ w.mix
     return y + xp.relu(y @ w.hidden + w.hidden_bias) @ w.out + w.out_bias
 
 

@@ -8,19 +8,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dyngraph.arrays import Array, Arrays
+from dyngraph.arrays import TORCH, Array, Arrays
 from models.embeddings import GrowableEmbedding
 from models.tgn.config import TGNConfig
-from models.tgn.formulas import NEVER, AttentionWeights, UpdaterWeights
+from models.tgn.formulas import AttentionWeights, UpdaterWeights, attended
 
 
 class Attention(nn.Module):
-    """One layer of temporal graph attention (eq. 5-9) with a two-layer map behind it, for the gradient path.
+    """Parameters of one attention layer; :func:`models.tgn.formulas.attended` says what they compute.
 
     Arranged as a transformer block: ``y = h + W_o · attention(h)``, ``z = y + W_2 relu(W_1 y)``; the paper has
-    ``W_2 relu(W_1 [attention ‖ h])``. Reads use :meth:`folded` weights and :func:`models.tgn.formulas.attended`, which
-    compute the same. The query sees its own time difference, which is always 0, so the encoded zero is part of its
-    bias. Keys have no bias (a softmax does not see it) and values none either.
+    ``W_2 relu(W_1 [attention ‖ h])``. The query sees its own time difference, which is always 0, so the encoded zero is
+    part of its bias. Keys have no bias (a softmax does not see it) and values none either.
     """
 
     def __init__(self, config: TGNConfig) -> None:
@@ -35,29 +34,24 @@ class Attention(nn.Module):
 
     def forward(self, h: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         """``h [n, d]`` query nodes, ``x [n, K, D]`` their slots, ``mask [n, K]`` the usable ones; to ``[n, d]``."""
-        n, d = h.shape
-        heads = (self.heads, d // self.heads, -1)
-        query = self.query(h).view(n, self.heads, -1).transpose(0, 1) * math.sqrt(self.heads / d)
-        asked = torch.bmm(query, self.key.weight.view(heads)).transpose(0, 1)
-        logits = torch.bmm(asked, x.transpose(1, 2)).masked_fill(~mask.unsqueeze(1), NEVER)
-        weight = torch.softmax(logits, dim=2) * mask.any(1).view(n, 1, 1)
-        pooled = torch.bmm(weight, x).transpose(0, 1)
-        attention = torch.bmm(pooled, self.value.weight.view(heads).transpose(1, 2)).transpose(0, 1).reshape(n, d)
-        y: Tensor = h + self.mix(attention)
-        out: Tensor = y + self.out(torch.relu(self.hidden(y)))
-        return out
+        z: Tensor = attended(TORCH, self.arranged(), h, x, mask)
+        return z
 
-    def folded(self) -> AttentionWeights:
-        """The same weights as :func:`models.tgn.formulas.attended` takes them."""
-        heads, d = self.heads, self.query.in_features
-        parts = (heads, d // heads, -1)
-        key, value = self.key.weight.view(parts), self.value.weight.view(parts)
-        scale = 1 / math.sqrt(d // heads)
-        query = torch.einsum("hki,hkw->ihw", self.query.weight.view(parts), key).reshape(d, -1) * scale
-        bias = torch.einsum("hk,hkw->hw", self.query.bias.view(heads, -1), key).reshape(-1) * scale
-        pooled = torch.einsum("xhk,hkw->hwx", self.mix.weight.view(-1, *parts[:2]), value).reshape(-1, d)
-        hidden, out = self.hidden, self.out
-        return AttentionWeights(query, bias, pooled, hidden.weight.T, hidden.bias, out.weight.T, out.bias, heads)
+    def arranged(self) -> AttentionWeights:
+        """The parameters as the formula takes them, on the gradient path if gradients are on."""
+        d = self.query.in_features
+        parts, scale = (self.heads, d // self.heads, -1), math.sqrt(self.heads / d)
+        return AttentionWeights(
+            self.query.weight.T * scale,
+            self.query.bias * scale,
+            self.key.weight.view(parts),
+            self.value.weight.view(parts).transpose(1, 2),
+            self.mix.weight.T,
+            self.hidden.weight.T,
+            self.hidden.bias,
+            self.out.weight.T,
+            self.out.bias,
+        )
 
 
 class Folded(NamedTuple):
@@ -104,7 +98,7 @@ class Side(nn.Module):
         """The weights as :mod:`models.tgn.formulas` takes them."""
         return Folded(
             None if self.cell is None else _cell(self.cell),
-            tuple(layer.folded() for layer in self.layers),
+            tuple(layer.arranged() for layer in self.layers),
             self.drift,
             None if self.text is None else self.text.weight.T,
         )

@@ -23,6 +23,9 @@ from models.tgn.formulas import attended, projected, updated
 from models.tgn.reading import ONE_HOT, Gatherer, changed, through_layers
 from models.tgn.sides import Folded, Side, frozen
 
+BLOCK = 64
+"""Nodes whose slots are attended to at a time on a CPU."""
+
 
 class View:
     """Users are side 0, items side 1."""
@@ -129,7 +132,16 @@ class View:
 
     def attend(self, graph: DynamicGraph, side: int, rows: Array, ts: Array, seq: Array) -> Array:
         """Attention embeddings ``[n, d]``, whatever the encoder's own embedding is."""
-        xp, h = self._arrays, self._h(graph, side, rows)
+        xp = self._arrays
+        if len(rows) > BLOCK and not xp.fixed_shapes:
+            # The slots of a block stay in the processor's cache; those of thousands of nodes do not.
+            blocks = range(0, len(rows), BLOCK)
+            parts = (
+                self.attend(graph, side, rows[at : at + BLOCK], ts[at : at + BLOCK], seq[at : at + BLOCK])
+                for at in blocks
+            )
+            return xp.stacked(tuple(parts))
+        h = self._h(graph, side, rows)
         layers = [[partial(attended, xp, layer) for layer in folded.layers] for folded in self.weights()]
         slots = self.gatherer(graph).slots(side, rows, ts, seq, self._config.layers)
         return through_layers(xp, layers[side], layers[1 - side], h, slots)
