@@ -137,7 +137,7 @@ class NumpyArrays:
     log1p: Callable[[Array], Array] = staticmethod(np.log1p)
 
     def of(self, tensor: Tensor) -> Array:  # noqa: D102
-        return tensor.detach().numpy()
+        return tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
 
     def tensor(self, array: Array) -> Tensor:  # noqa: D102
         return torch.from_numpy(array)

@@ -78,6 +78,7 @@ class TGN(nn.Module):
         self._vectors = Growable((config.dim,), torch.float32, 0, arrays, device)
         self._cursor = 1
         self._due = 0
+        self._sizes = 0, 0
         self.grow(1, 1)
 
     def graph(self) -> DynamicGraph:
@@ -98,13 +99,16 @@ class TGN(nn.Module):
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""
-        self.user.static.grow(users)
-        self.item.static.grow(items)
-        self._view.grow((users, items))
-        self._vectors.grow(items)
+        if (users, items) != self._sizes:
+            self._sizes = users, items
+            self.user.static.grow(users)
+            self.item.static.grow(items)
+            self._view.grow((users, items))
+            self._vectors.grow(items)
 
     def truncate(self, users: int, items: int) -> None:
         """Undo growth."""
+        self._sizes = users, items
         self.user.static.truncate(users)
         self.item.static.truncate(items)
         self._view.truncate((users, items))
@@ -267,6 +271,7 @@ class TGN(nn.Module):
         self._take_dense(state)
         scatter(self._parts(), state)
         self._vectors.replace(state["vectors"])
+        self._sizes = len(self.user.static), len(self.item.static)
         self.version, self.skipped, self._cursor, self._due = state["counters"].tolist()
 
     def _parts(self) -> dict[str, NamedAdam | GrowableEmbedding | View | Past]:

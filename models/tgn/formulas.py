@@ -63,7 +63,7 @@ def attended(xp: Arrays, w: AttentionWeights, h: Array, x: Array, mask: Array) -
     without usable slots attends to nothing: its pooled vector is zero.
     """
     n, d = h.shape
-    query = (h @ w.query + w.query_bias).reshape(n, w.key.shape[0], -1).swapaxes(0, 1)
+    query = (h @ w.query + w.query_bias).reshape(n, w.key.shape[0], w.key.shape[1]).swapaxes(0, 1)
     asked = (query @ w.key).swapaxes(0, 1)
     weight = xp.softmax(asked @ xp.turned(x), mask[:, None, :])
     attention = ((weight @ x).swapaxes(0, 1) @ w.value).swapaxes(0, 1).reshape(n, d)
