@@ -66,7 +66,7 @@ def test_folded_attention_is_attention(library: str, dim: int, heads: int, k: in
     h, slots = numbers(n, dim, seed=1), numbers(n, k, config.slot_width, seed=2)
     # Every pattern of usable slots occurs, none at all included.
     mask = torch.tensor([[bool(row >> slot & 1) for slot in range(k)] for row in range(n)])
-    folded = layer.folded()
+    folded = layer.arranged()
     weights = type(folded)(*(xp.of(part) if isinstance(part, Tensor) else part for part in folded))
     out = xp.tensor(attended(xp, weights, xp.of(h), xp.of(slots), xp.of(mask)))
     for row in range(n):
@@ -80,7 +80,7 @@ def test_what_stands_in_unusable_slots_does_not_matter(library: str) -> None:
     config, xp = TGNConfig(dim=6, time_dim=3), LIBRARIES[library]
     layer = Attention(config)
     randomised(layer)
-    folded = layer.folded()
+    folded = layer.arranged()
     weights = type(folded)(*(xp.of(part) if isinstance(part, Tensor) else part for part in folded))
     h, slots, mask = numbers(4, 6), numbers(4, 5, config.slot_width), torch.arange(5).repeat(4, 1) < 2
     other = slots.clone()
