@@ -6,9 +6,10 @@ Run: ``python benchmarks/engine.py --json out/engine.json`` (under twelve minute
   gradients before the event's batch is taken in, then it is taken in.
 - ``train``: the same nodes are embedded with gradients, scored, one step of the optimiser follows, then the update.
 
-Both sides have memory and embeddings of width 100, ten neighbours, two heads; the peer's time encoding has 100 learned
-frequencies, ours 32 fixed ones. Every case has a fresh process per engine; memories and rings are filled by the
-stream's first events, then the engines take turns by slices.
+Each side has its own usual sizes: the peer memory, time encoding and embeddings of width 100, as in its example; ours
+those of the ``tgn`` preset, which is what serves (64 and 32), unless ``--width`` says otherwise. Ten neighbours and two
+heads on both. ``benchmarks/link_prediction.py`` shows the quality of either at these sizes. Every case has a fresh
+process per engine; memories and rings are filled by the stream's first events, then the engines take turns by slices.
 ``events_per_s`` is all timed events over all timed seconds; batches are made ready outside the clock on both sides.
 ``events_per_cpu_s`` is the same over seconds that the process had a core: on a shared host it says more.
 """
@@ -59,7 +60,7 @@ def main() -> None:
             events = slice_events(work, data, batch, args.scale)
             total = WARM_EVENTS + settling(events, batch) + SLICES * events
             chosen = [
-                Case(engine, work, data, batch, args.device, args.threads, args.seed, total, args.path)
+                Case(engine, work, data, batch, args.device, args.threads, args.seed, total, args.path, args.width)
                 for engine in args.engines
             ]
             left = len(cases) - len(rows) // len(args.engines)
@@ -85,6 +86,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--minutes", type=float, default=11.0, help="on a busy host slices are left out to keep to it")
     parser.add_argument("--scale", type=int, default=1, help="so many times as many events (10 for a GPU)")
+    parser.add_argument("--width", type=int, default=64, help="of our memory and embeddings (the peer's is 100)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of each process")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -159,6 +161,7 @@ def measure(cases: list[Case], events: int, until: float, tick: Callable[[], Non
             "batch": case.batch,
             "device": case.device,
             "threads": case.threads,
+            "width": case.width if case.engine == "evergraph" else 100,
             "events_per_s": round(len(times) * events / sum(wall for wall, _ in times), 1),
             "events_per_cpu_s": round(len(times) * events / sum(cpu for _, cpu in times), 1),
             "peak_mb": round(peak, 1),

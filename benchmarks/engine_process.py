@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +36,8 @@ class Case:
     """How many there will be in all."""
     path: Path
     """Where the file of ctdg-wikipedia lies."""
+    width: int = 64
+    """Of our memory and embeddings."""
 
 
 class Contender(Protocol):
@@ -88,7 +91,7 @@ class _Session:
         self._stream = open_stream(case.data, case.path, case.seed)
         self._negatives = np.random.default_rng(case.seed + 1).integers(self._stream.n_items, size=case.events)
         self._case = case
-        contender_type, self.notes = _imported(case.engine)
+        contender_type, self.notes = _imported(case)
         self.start_mb = peak_mb()
         width = self._stream.part(0, 1).features.shape[1]
         self._contender: Contender = contender_type(
@@ -124,24 +127,12 @@ def _nothing_to_wait_for() -> None:
     """On a CPU a call has done its work when it returns."""
 
 
-def _imported(engine: str) -> tuple[Any, str]:
+def _imported(case: Case) -> tuple[Any, str]:
     """The contender's class, and what a reader must know of how it is installed."""
-    if engine == "pyg":
+    if case.engine == "pyg":
         from pyg_tgn import PygTGN, notes
 
         return PygTGN, notes()
     from ours_tgn import OurTGN
 
-    return OurTGN, ""
-
-
-def peak_mb() -> float:
-    """Most memory this process has held so far (MB of 10^6 bytes)."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # ru_maxrss of a spawned process starts at what its parent held; this mark does not.
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return partial(OurTGN, dim=case.width), ""

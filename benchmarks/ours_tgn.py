@@ -1,7 +1,7 @@
 """This engine as the benchmarks drive it: rows from columns, embeddings at event times, ``advance`` for every batch.
 
-Sizes are the peer's: memory and embeddings of width 100, ten neighbours, two heads; only the time encoding is narrower.
-All ids are admitted before the clock starts, as the peer's number of nodes is fixed before.
+Sizes are those of the ``tgn`` preset, which serves: memory and embeddings of width 64, 32 time frequencies, ten
+neighbours, two heads. All ids are admitted before the clock starts, as the peer's number of nodes is fixed before.
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ from dyngraph.graph import DynamicGraph
 from evaluation.link_prediction import Scores, Split, rank, report
 from evaluation.readers.edges import EdgeLog, Ints
 from models.tgn import TGN, fit, preset
-
-WIDTH = 100
-TIME_WIDTH = 32
-"""Fixed, log-spaced frequencies need fewer than learned ones; the peer's 100 would add a third to the slots' width."""
-NEIGHBOURS = 10
 
 SAME_WORK: dict[str, Any] = {"loss": "bpr", "learn_events": 1, "replay": 0}
 """What the peer does per batch: one negative per event, one step of the optimiser, nothing learned twice."""
@@ -63,7 +58,7 @@ class OurTGN:
         del capacity  # edges live in the neighbours' rings; nothing is kept per event
         self.n_users, self.n_items = n_users, n_items
         self.device = torch.device(device)
-        sizes = {"dim": WIDTH, "time_dim": TIME_WIDTH, "neighbours": NEIGHBOURS, "edge_dim": features}
+        sizes = {"edge_dim": features}
         self.config = preset("tgn", seed=seed, **{**sizes, **SAME_WORK, **settings})
         arrays: Arrays = NUMPY if device == "cpu" else TorchArrays(device, fixed_shapes=True)
         self.encoder = TGN(self.config, arrays, self.device)
