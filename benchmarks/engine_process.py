@@ -136,3 +136,15 @@ def _imported(case: Case) -> tuple[Any, str]:
     from ours_tgn import OurTGN
 
     return partial(OurTGN, dim=case.width), ""
+
+
+def peak_mb() -> float:
+    """Most memory this process has held so far (MB of 10^6 bytes)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # ru_maxrss of a spawned process starts at what its parent held; this mark does not.
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

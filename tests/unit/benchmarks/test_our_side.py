@@ -27,8 +27,8 @@ def test_source_destination_and_negative_are_embedded_before_the_batch(features:
         model.train(model.prepare(log.part(start, start + 50), log.items[start : start + 50]))
     before = copy.deepcopy(model.graph.state())  # the state itself is views
     users, items = model.update_embed(model.prepare(log.part(100, 150), log.items[100:150]))
-    assert users.shape == (50, 100)
-    assert items.shape == (100, 100)
+    assert users.shape == (50, 64)
+    assert items.shape == (100, 64)
     # Destination and negative are the same items here, at the same times.
     assert torch.equal(items[:50], items[50:])
     assert model.graph.events == 150
