@@ -18,6 +18,7 @@ from dyngraph.state import State
 from evaluation.leakage import LeakageError, check_no_future, check_no_label
 from models.ranker import GatedRanker
 from models.system import CONTEXT, SystemConfig, build_engine
+from models.tgn import preset
 
 PURCHASES = random_log(48, users=5, items=9, seed=3)
 EVERYTHING = random_log(48, users=5, items=30, seed=4, kinds=EVERY_KIND)
@@ -45,6 +46,26 @@ def test_no_ranking_sees_future_or_label_where_seen_items_are_masked() -> None:
 
     check_no_future(masking, EVERYTHING)
     check_no_label(masking, EVERYTHING)
+
+
+FAMILY = {
+    "jodie": preset("jodie", dim=8, time_dim=4, neighbours=4),
+    "dyrep": preset("dyrep", dim=8, time_dim=4, neighbours=4),
+    "tgat": preset("tgat", dim=8, time_dim=4, neighbours=4),
+    "two layers, mean, replay": preset(
+        "tgn", dim=8, time_dim=4, neighbours=4, layers=2, aggregator="mean", replay=32, learn_events=8
+    ),
+    "bpr, nothing cached": preset("tgn", dim=8, time_dim=4, neighbours=4, loss="bpr", cache=False, learn_events=8),
+}
+
+
+@pytest.mark.parametrize("member", FAMILY)
+def test_no_member_of_the_family_sees_future_or_label(member: str) -> None:
+    def built() -> Engine:
+        return build_engine(SystemConfig(tgn=FAMILY[member]))
+
+    check_no_future(built, EVERYTHING, batch=8)
+    check_no_label(built, EVERYTHING, batch=8)
 
 
 def test_new_items_crowd_no_known_one_out_of_a_large_catalogue() -> None:
