@@ -52,11 +52,11 @@ class View:
             seen.truncate(length)
 
     def weights_changed(self) -> None:
-        """Fold weights anew at the next use."""
+        """Arrange weights anew at the next use."""
         self._folded = None
 
     def weights(self) -> tuple[Folded, Folded]:
-        """Folded weights of both sides."""
+        """Weights of both sides as the formulas take them."""
         if self._folded is None:
             with torch.no_grad():
                 user, item = (frozen(self._arrays, side.folded()) for side in self._sides)
