@@ -99,8 +99,8 @@ class CompactTopics:
                 except BadMessage as bad:
                     self._bad.append((origin, bad))
         if items:
-            self.items += len(items)
             await self._host.put_items(items)
+            self.items += len(items)
 
     async def _take_user(self, origin: Origin) -> None:
         self.users += 1
