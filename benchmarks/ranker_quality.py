@@ -72,6 +72,7 @@ def measure(log: EdgeLog, args: argparse.Namespace) -> dict[str, Any]:
         tgn=TGNConfig(dim=args.dim),
         candidates="all",
         history_half_life=7.0,
+        within_batch=args.within_batch,
         without=tuple(args.without),
         seed=args.seed,
     )
@@ -86,6 +87,7 @@ def measure(log: EdgeLog, args: argparse.Namespace) -> dict[str, Any]:
         "part": args.part,
         "batch": args.batch,
         "batch_before": args.batch if args.warm_alike else WARMING,
+        "within_batch": args.within_batch,
         "without": args.without,
         "seed": args.seed,
         "events": len(ranks),
@@ -106,6 +108,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=200, help="events that are ranked before any of them is seen")
     parser.add_argument("--part", choices=("validation", "test"), default="test")
     parser.add_argument("--without", action="append", default=[], help="source to leave out (may be repeated)")
+    parser.add_argument(
+        "--within-batch",
+        action="store_true",
+        help="let a ranking know what its user did earlier in the batch, as live (not the protocol)",
+    )
     parser.add_argument("--warm-alike", action="store_true", help="use --batch also before the measured part")
     parser.add_argument("--dim", type=int, default=32, help="width of the TGN")
     parser.add_argument("--seed", type=int, default=0)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dyngraph.arrays import Array, Arrays, Runs
+from dyngraph.earlier import Earlier
 from dyngraph.events import MAX_TS_MS, NEGATIVE, POSITIVE, EventType, Interaction
 
 POSITIVE_TYPES = torch.tensor([value in POSITIVE for value in range(max(EventType) + 1)])
@@ -137,6 +140,16 @@ class EventBatch:
     def negative(self) -> Tensor:
         """``[B]`` bool: dislikes and removals."""
         return NEGATIVE_TYPES.to(self.types.device)[self.types]
+
+    @cached_property
+    def earlier(self) -> Earlier:
+        """For each event, what its user did earlier in the batch. Users without a row are all one: admit them first."""
+        return self.earlier_of(self.users.numpy())
+
+    def earlier_of(self, people: NDArray[np.int64]) -> Earlier:
+        """The same, where ``people [B]`` tells users apart."""
+        sign = self.positive.numpy().astype(np.int8) - self.negative.numpy().astype(np.int8)
+        return Earlier.of(people, self.items.numpy(), self.ts.numpy(), self.seq.numpy(), sign)
 
     def arrays(self, xp: Arrays) -> BatchArrays:
         """The columns as ``xp`` wants them."""

@@ -1,22 +1,46 @@
-"""What is known of items besides who touched them: titles for people, availability for filters.
+"""What is known of items besides who touched them: titles for people, and what filters ask for.
 
-The catalogue comes from a compact topic (or an item file) and is not ordered with the interactions, so it never
-enters a score here; it decides only what may be shown and how it is named.
+The catalogue comes from a compact topic (or an item file) and is not ordered with the interactions: it decides what may
+be shown and how it is named, and gives brands and categories to the source of that name. An entry may come long before
+anyone touches the item, or long after; one that comes while events are learned from changes what is learned, which a
+replay can only repeat if it has the catalogue from the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from dyngraph.events import Item
+from dyngraph.growable import Growable
+from dyngraph.ids import IdTable
+from dyngraph.labels import LabelTable
+
+LEVELS = " > "
+"""What separates the levels of a category path."""
+
+Mask = NDArray[np.bool_]
 
 
 class Catalogue:
-    """Items by id; the latest description wins."""
+    """Items by id, the latest description wins; and as columns by the row that ``rows`` gives them.
 
-    def __init__(self) -> None:
+    Columns follow both tables when they are asked for: the cost is that of what is new since then.
+    """
+
+    def __init__(self, rows: IdTable) -> None:
+        self.version = 0
+        """Counts the changes, so that what was derived from entries knows when it is out of date."""
+        self._ids = rows
         self._items: dict[str, Item] = {}
+        self._changed: set[str] = set()
         self._hidden: set[str] = set()
+        self._rewritten = rows.rewritten
+        self._start()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -25,12 +49,20 @@ class Catalogue:
         """Add or replace descriptions."""
         for item in items:
             self._items[item.item_id] = item
+            self._changed.add(item.item_id)
             (self._hidden.discard if item.available else self._hidden.add)(item.item_id)
+            self.version += 1
 
     def remove(self, item_id: str) -> None:
         """Forget a description; an item unknown to the catalogue may still be recommended."""
-        self._items.pop(item_id, None)
-        self._hidden.discard(item_id)
+        if self._items.pop(item_id, None) is not None:
+            self._changed.add(item_id)
+            self._hidden.discard(item_id)
+            self.version += 1
+
+    def get(self, item_id: str) -> Item | None:
+        """An item's description, None where there is none."""
+        return self._items.get(item_id)
 
     def items(self) -> list[Item]:
         """All descriptions."""
@@ -45,3 +77,91 @@ class Catalogue:
     def hidden(self) -> frozenset[str]:
         """Ids that are known to be unavailable."""
         return frozenset(self._hidden)
+
+    # -- by row -----------------------------------------------------------------------------------------------
+
+    def available(self) -> Mask:
+        """``[items]`` which rows may be sold, those without an entry too."""
+        self._follow()
+        available: Mask = ~(self._unavailable.rows | self._withdrawn.rows)
+        return available
+
+    def listed(self) -> Mask:
+        """``[items]`` which rows were not withdrawn, whether in stock or not."""
+        self._follow()
+        listed: Mask = ~self._withdrawn.rows
+        return listed
+
+    def in_categories(self, names: Sequence[str]) -> Mask:
+        """``[items]`` which rows are in one of the categories: a whole path, where one begins, or one level of it."""
+        self._follow()
+        return self._labels.bearers([_CATEGORY + name for name in names])
+
+    def of_brands(self, names: Sequence[str]) -> Mask:
+        """``[items]`` which rows have one of the brands."""
+        self._follow()
+        return self._labels.bearers([_BRAND + name for name in names])
+
+    def priced(self, low: float | None, high: float | None) -> Mask:
+        """``[items]`` which rows have a price from ``low`` to ``high``, both inclusive, None for no bound."""
+        self._follow()
+        price: NDArray[np.float64] = self._price.rows
+        # Comparisons with NaN, which stands for no price, are false.
+        return (price >= (-np.inf if low is None else low)) & (price <= (np.inf if high is None else high))
+
+    def labels(self) -> NDArray[np.int32]:
+        """``[items, width]`` numbers of each row's brand and categories, distinct, 0 for none."""
+        self._follow()
+        return self._labels.codes
+
+    # -- following --------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Columns without any row but the null row."""
+        self._labels = LabelTable()
+        self._unavailable, self._withdrawn = Growable((), torch.bool), Growable((), torch.bool)
+        self._price = Growable((), torch.float64, fill=np.nan)
+
+    def _follow(self) -> None:
+        """Bring the columns up to date with the entries and with the rows."""
+        if self._rewritten != self._ids.rewritten:
+            self._rewritten = self._ids.rewritten
+            self._start()
+        if len(self._price) == len(self._ids) and not self._changed:
+            return
+        changed = dict.fromkeys(self._ids.find(sorted(self._changed)).tolist())
+        changed |= dict.fromkeys(range(max(len(self._price), 1), len(self._ids)))
+        changed.pop(0, None)
+        self._changed.clear()
+        for column in (self._labels, self._unavailable, self._withdrawn, self._price):
+            column.grow(len(self._ids))
+        self._describe(list(changed))
+
+    def _describe(self, rows: Sequence[int]) -> None:
+        """Write the columns of ``rows`` anew."""
+        entries = [self._items.get(self._ids[row], _UNKNOWN) for row in rows]
+        self._unavailable.rows[rows] = [not item.available for item in entries]
+        self._withdrawn.rows[rows] = [item.withdrawn for item in entries]
+        self._price.rows[rows] = [np.nan if item.price is None else item.price for item in entries]
+        self._labels.put({row: _labels(item) for row, item in zip(rows, entries, strict=True)})
+
+
+_UNKNOWN = Item("")
+_BRAND, _CATEGORY = "brand ", "category "
+"""Set the two apart: a brand may be called as a category is."""
+
+
+def _labels(item: Item) -> list[str]:
+    """The brand, and the levels of all categories."""
+    labels = [_BRAND + item.brand] if item.brand else []
+    for path in item.categories:
+        labels += _levels(path)
+    return labels
+
+
+@lru_cache(maxsize=100_000)
+def _levels(path: str) -> tuple[str, ...]:
+    """A category path's levels and beginnings, each once; kept, because many items share a path."""
+    levels = path.split(LEVELS)
+    beginnings = (LEVELS.join(levels[:depth]) for depth in range(1, len(levels) + 1))
+    return tuple(dict.fromkeys(_CATEGORY + name for name in (*levels, *beginnings)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,11 +45,11 @@ class DecayClock:
 
     def weight(self, ts: Tensor) -> Tensor:
         """Weight ``[n]`` float64 of one event at each of ``ts [n]`` (int64 ms)."""
-        return torch.exp2((ts - self.base_ms).to(torch.float64) / self.half_life_ms)
+        return _powers_of_two((ts - self.base_ms).to(torch.float64) / self.half_life_ms)
 
     def now(self, ts: Tensor) -> Tensor:
         """Factor ``[n]`` that turns stored sums into decayed counts as of ``ts [n]``."""
-        return torch.exp2((self.base_ms - ts).to(torch.float64) / self.half_life_ms)
+        return _powers_of_two((self.base_ms - ts).to(torch.float64) / self.half_life_ms)
 
     def state(self) -> dict[str, Tensor]:
         """The base."""
@@ -58,3 +59,9 @@ class DecayClock:
         """Inverse of :meth:`state`."""
         self.base_ms, started = state["base"].tolist()
         self._started = bool(started)
+
+
+def _powers_of_two(exponents: Tensor) -> Tensor:
+    # torch rounds the entries of a vector and those left over behind its last full register differently, so that what
+    # an event weighs would depend on the size of its batch.
+    return torch.from_numpy(np.exp2(exponents.numpy()))

@@ -18,12 +18,14 @@ from torch import Tensor
 
 from dyngraph.advance import Advance
 from dyngraph.batch import BadBatch, Columns, EventBatch
+from dyngraph.earlier import Earlier
 from dyngraph.events import EventType, Interaction
 from dyngraph.explaining import explain
+from dyngraph.filtering import Sieve
 from dyngraph.graph import DynamicGraph
-from dyngraph.groups import distinct_pairs
 from dyngraph.ids import IdTable
 from dyngraph.lists import Filters, RankedItem, RecommendationList
+from dyngraph.met import MetItems
 from dyngraph.nodes import NodeStore
 from dyngraph.order import Moment
 from dyngraph.protocols import (
@@ -32,10 +34,12 @@ from dyngraph.protocols import (
     Queries,
     Ranker,
     SeenItems,
+    Sets,
     Source,
     Update,
 )
-from dyngraph.ranking import candidate_ranks, contained, full_ranks, locate, unite
+from dyngraph.ranking import candidate_ranks, contains, full_ranks, locate, unite, without
+from dyngraph.reranking import EXPLORED, NEW_HERE, Explorer, Rerank, pick
 from dyngraph.state import State, Stateful, digest, gather, scatter
 
 
@@ -56,6 +60,9 @@ class StepResult:
     ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     repeats: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """Whether the user had met the item before, per event."""
+    top: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    """``[B, k]`` item rows of the list that each event's user would have got just before, 0 for none; k is the engine's
+    ``kept``."""
     loss: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -63,10 +70,12 @@ class StepResult:
 @dataclass(frozen=True)
 class _Ranking:
     queries: Queries
+    seen: Sets | None
+    """What the queries' users had met, where it was asked for."""
     items: Tensor
     features: Tensor
+    gates: Tensor
     context: Tensor
-    contributions: Tensor
     scores: Tensor
 
 
@@ -76,7 +85,9 @@ class Engine:
     ``sources`` propose and describe candidates, ``ranker`` orders them; ``baselines`` are ranked beside them on every
     event. ``history`` is the source that knows what a user has met; it serves the ``mask_seen`` setting, under which
     known items leave every ranking (the published protocol on data without repeats). ``watched`` sources keep their
-    state up to date without taking part in the ranking.
+    state up to date without taking part in the ranking. ``kept`` places of every ranking are told in the step's result.
+    Without ``within_batch`` a ranking does not know what its user did earlier in the same batch, as is the rule where
+    batches of published link prediction are compared.
     """
 
     def __init__(
@@ -91,6 +102,11 @@ class Engine:
         watched: Sequence[Source] = (),
         seed: int = 0,
         mask_seen: bool = False,
+        kept: int = 0,
+        met: MetItems | None = None,
+        rerank: Rerank | None = None,
+        explorer: Explorer | None = None,
+        within_batch: bool = True,
     ) -> None:
         self.graph = graph
         self.encoder = encoder
@@ -98,8 +114,13 @@ class Engine:
         self.ranker = ranker
         self.history = history
         self.baselines = list(baselines)
+        self.met = met or MetItems()
+        self.rerank = rerank
+        self.explorer = explorer
         self.seed = seed
         self.mask_seen = mask_seen
+        self.kept = kept
+        self.within_batch = within_batch
         self._stateful = [*self.sources, *watched]
 
     # -- the step ---------------------------------------------------------------------------------------------
@@ -121,7 +142,7 @@ class Engine:
             return StepResult(events=0, horizon=self.graph.horizon)
         # Ranked while newcomers have no row yet: an item that this batch brings cannot be a candidate for it.
         met = self.graph.find(columns)
-        ranking, query = self._rank_batch(met)
+        ranking, query = self._rank_batch(met, columns.users)
         ranks, repeats = self._target_ranks(met, ranking, query)
         update = self._plan_ranker(met, ranking, query) if learn else None
         sizes = self.graph.sizes()
@@ -140,6 +161,9 @@ class Engine:
             loss["ranker"] = update.loss
         for source in self._stateful:
             source.observe(self.graph, batch)
+        self.met.observe(self.graph, batch)
+        if self.explorer is not None:
+            self.explorer.observe(self.graph, batch)
         learned = Advance(self.graph, self.encoder, batch, plan).write()
         if learned is not None:
             loss["encoder"] = learned
@@ -151,6 +175,7 @@ class Engine:
             event_users=columns.users,
             ranks=ranks,
             repeats=repeats.numpy(),
+            top=self._top(ranking, query),
             loss=loss,
             seconds=time.perf_counter() - begun,
         )
@@ -160,46 +185,69 @@ class Engine:
         self.encoder.grow(users, items)
         for source in self._stateful:
             source.grow(users, items)
+        if self.explorer is not None:
+            self.explorer.grow(users, items)
 
     def _truncate(self, sizes: tuple[int, int]) -> None:
         self.graph.truncate(sizes)
         self.encoder.truncate(*sizes)
         for source in self._stateful:
             source.truncate(*sizes)
+        if self.explorer is not None:
+            self.explorer.truncate(*sizes)
 
-    def _rank_batch(self, batch: EventBatch) -> tuple[_Ranking, Tensor]:
-        """Rank once per distinct ``(user, ts)``: all events of one basket see the state before the basket."""
-        baskets = distinct_pairs(batch.users, batch.ts)
-        first = torch.full_like(baskets.left, int(batch.seq.min()))
-        return self._rank(baskets.left, baskets.right, first, hidden=None), baskets.place
+    def _rank_batch(self, batch: EventBatch, names: Sequence[str]) -> tuple[_Ranking, Tensor]:
+        """Rank once per basket, the events of one user at one moment: all of them see the state before the basket, and
+        what the same user did earlier in this batch.
+        """
+        rows = batch.users.numpy()
+        strangers = {name: -place for place, (name, row) in enumerate(zip(names, rows, strict=True), 1) if not row}
+        people = np.where(rows > 0, rows, [strangers.get(name, 0) for name in names]) if strangers else rows
+        earlier, event, place = batch.earlier_of(people).baskets()
+        first = torch.full((len(event),), int(batch.seq.min()))
+        if not self.within_batch:
+            earlier = Earlier.none(len(event))
+        chosen = torch.from_numpy(event)
+        asked = [names[number] for number in event.tolist()]
+        ranking = self._rank(asked, batch.users[chosen], batch.ts[chosen], first, earlier=earlier)
+        return ranking, torch.from_numpy(place)
 
     def _target_ranks(
         self, batch: EventBatch, ranking: _Ranking, query: Tensor
     ) -> tuple[dict[str, NDArray[np.float64]], Tensor]:
-        seen = self.history.seen(batch.users)
+        seen = ranking.seen
+        assert seen is not None
         known = batch.items > 0
-        repeats = (seen == batch.items.unsqueeze(1)).any(1) & known
+        repeats = contains(seen, query, batch.items) & known
         masked = seen if self.mask_seen else None
         countable = known & ~repeats if self.mask_seen else known
         rankable = torch.full((len(batch),), self.graph.sizes()[1] - 1)
         if masked is not None:
-            rankable = rankable - (masked > 0).sum(1)
+            rankable = rankable - torch.from_numpy(np.diff(masked.start))[query]
         place = locate(ranking.items, query, batch.items)
         ranks = {"evergraph": candidate_ranks(ranking.scores, query, place, rankable)}
         for baseline in self.baselines:
-            ranks[baseline.name] = full_ranks(baseline.scores(), batch.items * countable, masked)
+            ranks[baseline.name] = full_ranks(baseline.scores(), batch.items * countable, masked, query)
         out = {}
         for name, rank in ranks.items():
             rank = torch.where(countable, rank, torch.inf)
             out[name] = torch.where(batch.positive, rank, torch.nan).numpy()
         return out, repeats
 
+    def _top(self, ranking: _Ranking, query: Tensor) -> NDArray[np.int64]:
+        if not self.kept:
+            return np.zeros((len(query), 0), dtype=np.int64)
+        best = torch.topk(ranking.scores, min(self.kept, ranking.scores.shape[1]), dim=1).indices
+        rows = torch.zeros(ranking.items.shape[0], self.kept, dtype=torch.int64)
+        rows[:, : best.shape[1]] = ranking.items.gather(1, best)
+        return rows[query].numpy()
+
     def _plan_ranker(self, batch: EventBatch, ranking: _Ranking, query: Tensor) -> Update | None:
         place = locate(ranking.items, query, batch.items)
         hit = batch.positive & (place >= 0)
         if not bool(hit.any()):
             return None
-        return self.ranker.plan(ranking.features, ranking.context, ranking.items > 0, query[hit], place[hit])
+        return self.ranker.plan(ranking.features, ranking.context, ranking.scores, query[hit], place[hit])
 
     # -- lists ------------------------------------------------------------------------------------------------
 
@@ -219,54 +267,101 @@ class Engine:
         if not users:
             return []
         rows = self.graph.user_ids.find(users)
-        filters = filters or Filters()
-        hidden = self.graph.item_ids.find(sorted(self.graph.catalogue.hidden | set(filters.exclude)))
+        sieve = Sieve(filters or Filters(), self.graph, self.met)
         ranking = self._rank(
+            users,
             rows,
             torch.full_like(rows, at.ts),
             torch.full_like(rows, at.seq),
-            hidden=hidden[hidden > 0],
-            mask_seen=filters.hide_seen,
+            sieve=sieve,
+            k=k,
         )
-        return self._lists(users, ranking, k)
+        return self._lists(users, ranking, at, k)
 
-    def _rank(self, users: Tensor, ts: Tensor, seq: Tensor, hidden: Tensor | None, mask_seen: bool = False) -> _Ranking:
+    def candidates(self, users: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Item rows ``[U, C]`` (0 for none) that stand for a place in the users' lists just after the newest event, and
+        their scores ``[U, C]`` (-inf for none). Read-only.
+        """
+        at, rows = self.graph.horizon.next(), self.graph.user_ids.find(users)
+        ranking = self._rank(users, rows, torch.full_like(rows, at.ts), torch.full_like(rows, at.seq))
+        return ranking.items, ranking.scores
+
+    def _rank(
+        self,
+        names: Sequence[str],
+        users: Tensor,
+        ts: Tensor,
+        seq: Tensor,
+        *,
+        sieve: Sieve | None = None,
+        k: int = 0,
+        earlier: Earlier | None = None,
+    ) -> _Ranking:
         vectors = self.encoder.embed(self.graph, users, ts, seq)
-        queries = Queries(users, ts, seq, vectors)
-        items = unite([source.propose(self.graph, queries) for source in self.sources])
-        if hidden is not None and hidden.numel():
-            items = items.masked_fill(torch.isin(items, hidden), 0)
-        if self.mask_seen or mask_seen:
-            items = items.masked_fill(contained(items, self.history.seen(users)), 0)
+        queries = Queries(users, ts, seq, vectors, earlier, names)
+        proposed = [source.propose(self.graph, queries) for source in self.sources]
+        if sieve is not None and self.explorer is not None:
+            proposed.append(self.explorer.propose(self.graph).expand(len(users), -1))
+        items = unite(proposed, self.graph.sizes()[1])
+        if sieve is not None:
+            items = sieve.candidates(users, items, k)
+        # A batch needs to know what was met for its figures, a list only where it is to be hidden.
+        seen = self.history.seen(users, earlier) if self.mask_seen or earlier is not None else None
+        if self.mask_seen and seen is not None:
+            items = without(seen, items)
         valid = items > 0
         features = torch.cat([source.describe(self.graph, queries, items) for source in self.sources], dim=2)
-        context = self._context(users, ts)
-        contributions = self.ranker.score(features, context, valid)
-        scores = contributions.sum(2).masked_fill(~valid, -torch.inf)
-        return _Ranking(queries, items, features, context, contributions, scores)
+        context = self._context(users, ts, earlier)
+        gates = self.ranker.gates(context)
+        scores = torch.bmm(features, gates.unsqueeze(2)).squeeze(2).masked_fill(~valid, -torch.inf)
+        return _Ranking(queries, seen, items, features, gates, context, scores)
 
-    def _context(self, users: Tensor, ts: Tensor) -> Tensor:
-        """``[U, 2]`` what the gates may depend on: how much is known of the user, and how long they were away."""
-        events = self.graph.users.events[users]
-        last = self.graph.users.last_ts[users]
-        away_days = torch.where(last >= 0, (ts - last).clamp(min=0), 0).to(torch.float32) / 86_400_000
-        return torch.stack((torch.log1p(events.to(torch.float32)), torch.log1p(away_days)), dim=1) / 5
+    def _context(self, users: Tensor, ts: Tensor, earlier: Earlier | None) -> Tensor:
+        """``[U, 6]`` what the gates may depend on, each about 0 to 1: how much is known of the user, time away on a
+        scale of days and on one of minutes, whether the user is unknown, share of repeats, number of baskets.
+        """
+        events, last = self.graph.users.events[users], self.graph.users.last_ts[users]
+        if earlier is not None:
+            more = torch.from_numpy(earlier.stop - earlier.start)
+            events = events + more
+            if len(earlier.ts):
+                newest = torch.from_numpy(earlier.ts[np.maximum(earlier.stop - 1, 0)])
+                last = torch.where(more > 0, newest, last)
+        away = torch.where(last >= 0, (ts - last).clamp(min=0), 0).to(torch.float32)
+        columns = (
+            torch.log1p(events.to(torch.float32)) / 5,
+            torch.log1p(away / 86_400_000) / 5,
+            torch.log1p(away / 60_000) / 10,
+            (events == 0).to(torch.float32),
+        )
+        return torch.cat((torch.stack(columns, dim=1), self.history.habits(users, earlier)), dim=1)
 
-    def _lists(self, users: Sequence[str], ranking: _Ranking, k: int) -> list[RecommendationList]:
-        top = torch.topk(ranking.scores, min(k, ranking.scores.shape[1]), dim=1)
-        rows = ranking.items.gather(1, top.indices)
+    def _lists(self, users: Sequence[str], ranking: _Ranking, at: Moment, k: int) -> list[RecommendationList]:
+        columns, probability = pick(
+            self.graph,
+            ranking.queries.users,
+            at,
+            ranking.items,
+            ranking.scores,
+            k,
+            rerank=self.rerank,
+            explorer=self.explorer,
+        )
+        rows = ranking.items.gather(1, columns)
         query, column = (rows > 0).nonzero(as_tuple=True)
         places, found = query.tolist(), rows[query, column].tolist()
-        given = ranking.contributions[query, top.indices[query, column]]
-        # What every candidate got alike moved nobody: a reason is what an item got above the average candidate, or
-        # what it got at all where it is above average in nothing.
-        usual = ranking.contributions.sum(1) / (ranking.items > 0).sum(1, keepdim=True).clamp(min=1)
-        above = (given - usual[query]) * (given > 0)
-        given = torch.where((above > 0).any(1, keepdim=True), above, given)
-        why = explain(self.sources, self.graph, ranking.queries, places, found, given)
+        valid = (ranking.items > 0).unsqueeze(2)
+        gates = ranking.gates[query]
+        given = ranking.features[query, columns[query, column]] * gates
+        # What every candidate got alike moved nobody: a reason is what an item got above the average candidate.
+        usual = (ranking.features * valid).sum(1) / valid.sum(1).clamp(min=1)
+        above = given - usual[query] * gates
+        why = explain(self.sources, self.graph, ranking.queries, places, found, given, above)
         items: list[list[RankedItem]] = [[] for _ in users]
-        scores = top.values[query, column].tolist()
-        for place, row, score, explanation in zip(places, found, scores, why, strict=True):
+        scores = ranking.scores[query, columns[query, column]].tolist()
+        chances = probability[query, column].tolist()
+        for place, row, score, explanation, chance in zip(places, found, scores, why, chances, strict=True):
+            explored = not math.isnan(chance)
             item_id = self.graph.item_ids[row]
             items[place].append(
                 RankedItem(
@@ -274,8 +369,9 @@ class Engine:
                     title=self.graph.catalogue.title(item_id),
                     score=round(score, 6),
                     rank=len(items[place]) + 1,
-                    source=explanation.source,
-                    reasons=explanation.reasons,
+                    source=EXPLORED if explored else explanation.source,
+                    reasons=[NEW_HERE, *explanation.reasons] if explored else explanation.reasons,
+                    probability=chance if explored else None,
                 )
             )
         horizon = self.graph.horizon
@@ -314,11 +410,15 @@ class Engine:
         self.encoder.forget_user(row)
         for source in self._stateful:
             source.forget_user(row)
+        self.met.forget_user(row)
+        if self.explorer is not None:
+            self.explorer.forget_user(row)
         return True
 
     def _parts(self) -> dict[str, Stateful]:
         sources = {f"source.{source.name}": source for source in self._stateful}
-        return {"graph": self.graph, "encoder": self.encoder, "ranker": self.ranker, **sources}
+        parts = {"graph": self.graph, "encoder": self.encoder, "ranker": self.ranker, "met": self.met, **sources}
+        return parts if self.explorer is None else parts | {"explorer": self.explorer}
 
     def state(self) -> State:
         """Everything that can change a list."""

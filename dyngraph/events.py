@@ -95,3 +95,6 @@ class Item(msgspec.Struct, frozen=True):
     categories: tuple[str, ...] = ()
     price: float | None = None
     available: bool = True
+    """False while it cannot be had; it may come back."""
+    withdrawn: bool = False
+    """Taken out of the catalogue: never listed again, but what happened with it keeps its meaning."""

@@ -30,16 +30,18 @@ def explain(
     queries: Queries,
     query: Sequence[int],
     items: Sequence[int],
-    contributions: Tensor,
+    given: Tensor,
+    above: Tensor,
 ) -> list[Explanation]:
     """Explanations of ``items [n]`` (rows) of the queries at places ``query [n]``, in their order.
 
-    ``contributions [n, F]`` are what each feature gave above what it gave the average candidate, in the order of the
-    sources' features. Each source is asked once for all the sentences it owes.
+    ``given [n, F]`` are what each feature gave to the score, ``above [n, F]`` how much more than to the average
+    candidate, in the order of the sources' features. A source that took away is no reason, however much more it took
+    from others; where none is left, what it gave at all counts. Each source is asked once for all it owes.
     """
-    given, best = _by_source(sources, contributions)
+    told, best = _by_source(sources, given, above)
     named: list[list[int]] = []
-    for shares in given:
+    for shares in told:
         ordered = sorted((number for number, share in enumerate(shares) if share > 0), key=lambda n: -shares[n])
         least = SHARE * sum(shares)
         named.append([number for place, number in enumerate(ordered) if not place or shares[number] >= least])
@@ -48,8 +50,8 @@ def explain(
         owed = [place for place, chosen in enumerate(named) if number in chosen]
         causes = [Cause(query[place], items[place], source.features[best[place][number]].name) for place in owed]
         if causes:
-            told = source.explain(graph, queries, causes)
-            sentences.update(((place, number), sentence) for place, sentence in zip(owed, told, strict=True))
+            said = source.explain(graph, queries, causes)
+            sentences.update(((place, number), sentence) for place, sentence in zip(owed, said, strict=True))
     return [
         Explanation(
             sources[chosen[0]].name if chosen else "",
@@ -59,13 +61,16 @@ def explain(
     ]
 
 
-def _by_source(sources: Sequence[Source], contributions: Tensor) -> tuple[list[list[float]], list[list[int]]]:
-    """For each item and source: what its features added together, and which of them added most."""
-    given, best = [], []
+def _by_source(sources: Sequence[Source], given: Tensor, above: Tensor) -> tuple[list[list[float]], list[list[int]]]:
+    """For each item and source: by how much its features together raised the item, and which of them most."""
+    whole, more, best = [], [], []
     start = 0
     for source in sources:
-        part = contributions[:, start : start + len(source.features)].clamp(min=0)
-        start += len(source.features)
-        given.append(part.sum(1))
-        best.append(part.argmax(1))
-    return torch.stack(given, dim=1).tolist(), torch.stack(best, dim=1).tolist()
+        part = slice(start, start := start + len(source.features))
+        whole.append(given[:, part].sum(1).clamp(min=0))
+        more.append(above[:, part].sum(1).clamp(min=0))
+        best.append(above[:, part].masked_fill(given[:, part] <= 0, -torch.inf).argmax(1))
+    raised, relative = torch.stack(whole, dim=1), torch.stack(more, dim=1)
+    relative = torch.where(raised > 0, relative, 0)
+    told = torch.where((relative > 0).any(1, keepdim=True), relative, raised)
+    return told.tolist(), torch.stack(best, dim=1).tolist()

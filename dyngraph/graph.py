@@ -42,7 +42,7 @@ class DynamicGraph:
         self.items = NodeStore(
             dim, k, message=message, edge_dim=edge_dim, vector_dim=item_dim, arrays=arrays, device=device
         )
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(self.item_ids)
         self.horizon = BEGINNING
         self.events = 0
 

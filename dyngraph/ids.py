@@ -26,6 +26,8 @@ class IdTable:
     def __init__(self) -> None:
         self._ids: list[str] = [""]
         self._rows: dict[str, int] = {}
+        self.rewritten = 0
+        """Counts how often rows lost their names or got others, so that what was kept by row can be made anew."""
 
     def __len__(self) -> int:
         """Number of rows, the null row included."""
@@ -51,12 +53,14 @@ class IdTable:
         """Forget the rows from ``length`` on (used to undo growth of a step that failed)."""
         for name in self._ids[length:]:
             del self._rows[name]  # newcomers have names: only an erased row has none
+            self.rewritten += 1
         del self._ids[length:]
 
     def forget(self, row: int) -> None:
         """Take the name off ``row``; the row stays, nameless, and the same id would get a new one."""
         del self._rows[self._ids[row]]
         self._ids[row] = ""
+        self.rewritten += 1
 
     def state(self) -> State:
         """All ids, in row order."""
@@ -66,3 +70,4 @@ class IdTable:
         """Inverse of :meth:`state`."""
         self._ids = unpacked(state)
         self._rows = {name: row for row, name in enumerate(self._ids) if name}
+        self.rewritten += 1

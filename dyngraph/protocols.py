@@ -10,11 +10,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dyngraph.batch import EventBatch
+from dyngraph.earlier import Earlier
 from dyngraph.graph import DynamicGraph
 from dyngraph.state import State, Stateful
 
@@ -31,11 +34,24 @@ class Queries:
     """``[U]`` int64; only events strictly earlier than ``(ts, seq)`` may count."""
     vectors: Tensor
     """``[U, d]`` user embeddings at the query's moment."""
-    memo: dict[str, Tensor] = field(default_factory=dict)
+    earlier: Earlier | None = None
+    """What the users did earlier in the batch that is being ranked; None between steps."""
+    names: Sequence[str] = ()
+    """``[U]`` the users' ids, those of unknown ones too."""
+    memo: dict[str, Any] = field(default_factory=dict)
     """Scratch of the sources for this call, so that proposing and describing need not compute a thing twice."""
 
     def __len__(self) -> int:
         return int(self.users.shape[0])
+
+
+class Sets(NamedTuple):
+    """One set of item rows per query: set q is ``items[start[q]:start[q + 1]]``."""
+
+    start: NDArray[np.int64]
+    """``[U + 1]``"""
+    items: NDArray[np.int64]
+    """``[M]`` distinct within a set."""
 
 
 class Signal(enum.Enum):
@@ -186,20 +202,30 @@ class Source(Stateful, Protocol):
 class SeenItems(Source, Protocol):
     """A source that also knows which items a user has met."""
 
-    def seen(self, users: Tensor) -> Tensor:
-        """Item rows ``[U, L]`` of the users' known items, 0 for none."""
+    def seen(self, users: Tensor, earlier: Earlier | None = None) -> Sets:
+        """The items that the users have met, those they refused too."""
+        ...
+
+    def had(self, users: Tensor, items: Tensor, earlier: Earlier | None = None) -> Tensor:
+        """``[U, C]`` bool: which of ``items [U, C]`` the users had."""
+        ...
+
+    def habits(self, users: Tensor, earlier: Earlier | None = None) -> Tensor:
+        """``[U, 2]`` float32: share of the user's events that were repeats, and log(1 + baskets) / 5."""
         ...
 
 
 class Ranker(Stateful, Protocol):
-    """Orders united candidates."""
+    """Orders united candidates by ``score = Σ_f gate_f · feature_f``, so that a reason can be read off a score."""
 
-    def score(self, features: Tensor, context: Tensor, valid: Tensor) -> Tensor:
-        """Contributions ``[U, C, F]`` whose sum over the last dimension is the score."""
+    def gates(self, context: Tensor) -> Tensor:
+        """Weights ``[U, F]`` of the features for queries in ``context [U, c]``."""
         ...
 
-    def plan(self, features: Tensor, context: Tensor, valid: Tensor, query: Tensor, place: Tensor) -> Update | None:
-        """Learn that event e of query ``query [E]`` chose candidate ``place [E]``."""
+    def plan(self, features: Tensor, context: Tensor, scores: Tensor, query: Tensor, place: Tensor) -> Update | None:
+        """Learn that event e of query ``query [E]`` chose candidate ``place [E]`` among ``features [U, C, F]``, scored
+        ``scores [U, C]`` (-inf for none). Nothing is written.
+        """
         ...
 
 

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numba import njit
+from numpy.typing import NDArray
 from torch import Tensor
 
+from dyngraph.protocols import Sets
 
-def unite(proposals: list[Tensor]) -> Tensor:
-    """Distinct candidates ``[U, C]`` of several proposals ``[U, m_s]``; row 0 fills the rest.
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
-    >>> unite([torch.tensor([[3, 1]]), torch.tensor([[1, 0]])]).tolist()
+
+def unite(proposals: list[Tensor], length: int) -> Tensor:
+    """Distinct candidates ``[U, C]`` of several proposals ``[U, m_s]`` of rows below ``length``; row 0 fills the rest.
+
+    >>> unite([torch.tensor([[3, 1]]), torch.tensor([[1, 0]])], 4).tolist()
     [[3, 1]]
     """
-    items = torch.sort(torch.cat(proposals, dim=1), dim=1, descending=True).values
-    repeated = torch.zeros_like(items, dtype=torch.bool)
-    repeated[:, 1:] = items[:, 1:] == items[:, :-1]
-    items = torch.sort(items.masked_fill(repeated, 0), dim=1, descending=True).values
-    width = int((items > 0).sum(1).max()) if items.numel() else 0
-    return items[:, : max(width, 1)]
+    return torch.from_numpy(_unite(torch.cat(proposals, dim=1).numpy(), length))
 
 
-def contained(items: Tensor, sets: Tensor) -> Tensor:
-    """``[U, C]`` bool: whether ``items [U, C]`` stand in the set ``sets [U, L]`` of their row."""
-    ordered = torch.sort(sets, dim=1).values
-    place = torch.searchsorted(ordered, items.contiguous()).clamp(max=ordered.shape[1] - 1)
-    return ordered.gather(1, place) == items
+def contains(sets: Sets, query: Tensor, items: Tensor) -> Tensor:
+    """``[E]`` bool: whether each of ``items [E]`` stands in the set of its ``query [E]``."""
+    return torch.from_numpy(_contains(sets.start, sets.items, query.numpy(), items.numpy()))
+
+
+def without(sets: Sets, items: Tensor) -> Tensor:
+    """``items [U, C]`` with 0 in place of those in the set of their row."""
+    return torch.from_numpy(_without(sets.start, sets.items, items.numpy()))
 
 
 def locate(candidates: Tensor, query: Tensor, targets: Tensor) -> Tensor:
@@ -47,18 +54,73 @@ def candidate_ranks(scores: Tensor, query: Tensor, place: Tensor, rankable: Tens
     return torch.where(place >= 0, 1 + above + equal / 2, behind).to(torch.float64)
 
 
-def full_ranks(scores: Tensor, targets: Tensor, masked: Tensor | None) -> Tensor:
+def full_ranks(scores: Tensor, targets: Tensor, masked: Sets | None, query: Tensor) -> Tensor:
     """Middle rank ``[E]`` of ``targets [E]`` under one score per item ``[items]`` (row 0 is no item).
 
-    ``masked [E, L]`` (distinct rows, 0 for none) are taken out of each event's ranking.
+    The set of an event's ``query [E]`` is taken out of its ranking.
     """
     ordered = torch.sort(scores[1:]).values
     own = scores[targets]
     not_above = torch.searchsorted(ordered, own, right=True)
-    above = ordered.shape[0] - not_above
-    equal = (not_above - torch.searchsorted(ordered, own) - 1).clamp(min=0)
+    above = (ordered.shape[0] - not_above).to(torch.float64)
+    equal = (not_above - torch.searchsorted(ordered, own) - 1).clamp(min=0).to(torch.float64)
     if masked is not None:
-        out = (masked > 0) & (masked != targets.unsqueeze(1))
-        above = above - ((scores[masked] > own.unsqueeze(1)) & out).sum(1)
-        equal = equal - ((scores[masked] == own.unsqueeze(1)) & out).sum(1)
-    return 1 + above.to(torch.float64) + equal / 2
+        better, same = _masked(scores.numpy(), targets.numpy(), masked.start, masked.items, query.numpy())
+        above, equal = above - torch.from_numpy(better), equal - torch.from_numpy(same)
+    return 1 + above + equal / 2
+
+
+@njit(cache=True)
+def _unite(proposals: Ints, length: int) -> Ints:
+    queries, width = proposals.shape
+    stamp = np.zeros(length, np.int64)
+    made = np.zeros((queries, width), np.int64)
+    widest = 1
+    for q in range(queries):
+        taken = 0
+        for c in range(width):
+            item = proposals[q, c]
+            if item > 0 and stamp[item] != q + 1:
+                stamp[item] = q + 1
+                made[q, taken] = item
+                taken += 1
+        widest = max(widest, taken)
+    return made[:, :widest].copy()
+
+
+@njit(cache=True)
+def _contains(start: Ints, members: Ints, query: Ints, items: Ints) -> Flags:
+    found = np.zeros(items.shape[0], np.bool_)
+    for e in range(items.shape[0]):
+        for at in range(start[query[e]], start[query[e] + 1]):
+            if members[at] == items[e]:
+                found[e] = True
+                break
+    return found
+
+
+@njit(cache=True)
+def _without(start: Ints, members: Ints, items: Ints) -> Ints:
+    made = items.copy()
+    largest = max(items.max() if items.size else 0, members.max() if members.size else 0)
+    stamp = np.zeros(largest + 1, np.int64)
+    for q in range(items.shape[0]):
+        for at in range(start[q], start[q + 1]):
+            stamp[members[at]] = q + 1
+        for c in range(items.shape[1]):
+            if stamp[items[q, c]] == q + 1:
+                made[q, c] = 0
+    return made
+
+
+@njit(cache=True)
+def _masked(scores: Floats, targets: Ints, start: Ints, members: Ints, query: Ints) -> tuple[Floats, Floats]:
+    """How many of each event's masked items score above its target, and how many the same."""
+    better, same = np.zeros(targets.shape[0]), np.zeros(targets.shape[0])
+    for e in range(targets.shape[0]):
+        own = scores[targets[e]]
+        for at in range(start[query[e]], start[query[e] + 1]):
+            if members[at] != targets[e]:
+                better[e] += scores[members[at]] > own
+                same[e] += scores[members[at]] == own
+    return better, same

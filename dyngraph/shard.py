@@ -268,11 +268,10 @@ class Shard:
         users: Sequence[str],
         at: Moment | None = None,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        hide_seen: bool = False,
+        filters: Filters | None = None,
     ) -> list[RecommendationList]:
         """Read-only lists at ``at``, by default now. See :meth:`Engine.recommend`."""
-        return self.engine.recommend(users, at or self.now(), k, Filters(exclude=exclude, hide_seen=hide_seen))
+        return self.engine.recommend(users, at or self.now(), k, filters)
 
     def history(self, user_id: str, n: int = 20) -> list[HistoryEntry]:
         """The user's kept edges, newest first (at most the ring's size)."""

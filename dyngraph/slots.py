@@ -1,4 +1,4 @@
-"""Sparse rows of bounded width: the pairs worth remembering, evicted by priority, updated in bulk.
+"""Sparse rows of bounded width: the pairs worth remembering, evicted by priority, read and written by compiled loops.
 
 Two of our memories have this shape: which items a user touched (evict the least recent) and which items follow an
 item (evict the rarest). Memory grows with rows, never with events. The width starts small and doubles for all rows
@@ -7,126 +7,156 @@ when some row is full, up to the capacity.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numba import njit
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dyngraph.groups import occurrences
 from dyngraph.growable import Growable
 from dyngraph.state import State
 
 FIRST_WIDTH = 8
-_NEVER_EVICT = torch.finfo(torch.float64).max
+
+Keys = NDArray[np.int32]
+Values = NDArray[np.float64]
+
+
+@njit(cache=True)
+def find_slot(keys: Keys, row: int, key: int) -> int:
+    """Where ``key`` stands in ``keys [rows, width]``, -1 if it does not; key 0 never does."""
+    for slot in range(keys.shape[1]):
+        found = keys[row, slot]
+        if found == 0:
+            return -1
+        if found == key:
+            return slot
+    return -1
+
+
+@njit(cache=True)
+def take_slot(keys: Keys, values: Values, row: int, key: int, may_widen: bool) -> int:
+    """The slot of ``key`` (not 0) in ``keys [rows, width]``, freshly taken and zeroed if it had none.
+
+    A full row gives -1 where the table may still be widened: widen it and ask again. Else the pair of the lowest value
+    in column 0 is evicted; the lowest slot, if several are as low.
+    """
+    width = keys.shape[1]
+    slot = 0
+    while slot < width and keys[row, slot] != 0:
+        if keys[row, slot] == key:
+            return slot
+        slot += 1
+    if slot == width:
+        if may_widen:
+            return -1
+        slot = 0
+        for other in range(1, width):
+            if values[row, other, 0] < values[row, slot, 0]:
+                slot = other
+    keys[row, slot] = key
+    for column in range(values.shape[2]):
+        values[row, slot, column] = 0
+    return slot
 
 
 class SlotTable:
-    """``(row, key) → float64 columns``, at most ``capacity`` keys a row.
+    """``(row, key) → float64 columns``, at most ``capacity`` keys a row, none of them 0.
 
-    Memory: width · (4 + 8 · columns) bytes per row. The first column is the eviction priority.
+    Memory: width · (4 + 8 · columns) bytes per row. The first column is the eviction priority. Slots are taken from the
+    left and freed row by row, so the free slots of a row are always its last ones. ``most_bytes`` bounds how far the
+    table widens: not beyond what that many bytes hold of its rows.
 
     >>> table = SlotTable(capacity=2, columns=("count",))
     >>> table.grow(2)
     >>> for key in (7, 8, 9):
-    ...     slots = table.slots(torch.tensor([1]), torch.tensor([key]), torch.tensor([float(key)]))
-    ...     table.column("count")[1, slots] = float(key)
+    ...     slot = take_slot(table.keys_array, table.values_array, 1, key, table.may_widen)
+    ...     table.column("count")[1, slot] = float(key)
     >>> sorted(table.keys[1].tolist())
     [8, 9]
     """
 
-    def __init__(self, capacity: int, columns: tuple[str, ...]) -> None:
+    def __init__(self, capacity: int, columns: tuple[str, ...], most_bytes: int | None = None) -> None:
         self.capacity = capacity
-        self._width = min(FIRST_WIDTH, capacity)
-        self._keys = Growable((self._width,), torch.int32)
-        self._columns = {name: Growable((self._width,), torch.float64) for name in columns}
-        self._priority = columns[0]
+        self._most_bytes = most_bytes
+        self._places = {name: place for place, name in enumerate(columns)}
+        width = min(FIRST_WIDTH, capacity)
+        self._keys = Growable((width,), torch.int32)
+        self._values = Growable((width, len(columns)), torch.float64)
 
     @property
     def keys(self) -> Tensor:
         """``[rows, width]`` int32, 0 where a slot is free."""
         return self._keys.view
 
+    @property
+    def keys_array(self) -> Keys:
+        """The memory of :attr:`keys`; growing and widening leave it behind."""
+        rows: Keys = self._keys.rows
+        return rows
+
+    @property
+    def values_array(self) -> Values:
+        """``[rows, width, columns]`` float64 values beside :attr:`keys_array`; growing and widening leave it behind."""
+        rows: Values = self._values.rows
+        return rows
+
+    @property
+    def width(self) -> int:
+        """Slots per row by now."""
+        return self._keys.view.shape[1]
+
+    @property
+    def widest(self) -> int:
+        """Slots per row up to which the table may widen, were it to grow by no more rows."""
+        width = self.width
+        while (wider := self._wider(width)) > width:
+            width = wider
+        return width
+
+    @property
+    def may_widen(self) -> bool:
+        """Whether :meth:`widen` would do anything."""
+        return self._wider(self.width) > self.width
+
     def column(self, name: str) -> Tensor:
-        """``[rows, width]`` float64 values beside :attr:`keys`."""
-        return self._columns[name].view
+        """``[rows, width]`` float64 values beside :attr:`keys`; writes go through."""
+        return self._values.view[..., self._places[name]]
 
     def grow(self, length: int) -> None:
         """Make room for ``length`` rows."""
         self._keys.grow(length)
-        for column in self._columns.values():
-            column.grow(length)
+        self._values.grow(length)
 
     def truncate(self, length: int) -> None:
         """Undo growth beyond ``length``."""
         self._keys.truncate(length)
-        for column in self._columns.values():
-            column.truncate(length)
+        self._values.truncate(length)
 
-    def slots(self, rows: Tensor, keys: Tensor, priority: Tensor) -> Tensor:
-        """Slots ``[n]`` for *distinct* pairs ``(rows, keys)``: found, freshly taken (zeroed), or -1 for none.
+    def widen(self) -> bool:
+        """Double the slots of all rows, up to the capacity; false, and nothing done, where that may not be."""
+        width, wider = self.width, self._wider(self.width)
+        if wider > width:
+            self._keys.widen(wider)
+            self._values.widen(wider)
+        return wider > width
 
-        A new pair takes a free slot, else evicts the lowest-priority pair of its row that this batch does not touch.
-        If a batch brings more new keys to one row than it can hold, those of the highest ``priority [n]`` win.
-        """
-        slot = self._find(rows, keys)
-        new = (slot < 0).nonzero().squeeze(1)
-        if new.numel():
-            # The best newcomers choose first: order by row, then by falling priority.
-            new = new[torch.argsort(priority[new], descending=True, stable=True)]
-            place = occurrences(rows[new]).from_front
-            self._make_room(rows[new], place)
-            standing, inverse = self._standing(rows[new], rows, slot)
-            order = torch.argsort(standing, dim=1, stable=True)
-            chosen = order[inverse, place.clamp(max=self._width - 1)]
-            free = standing[inverse, chosen] < _NEVER_EVICT
-            fits = (place < self._width) & free
-            new, taken = new[fits], chosen[fits]
-            slot[new] = taken
-            self._keys.view[rows[new], taken] = keys[new].to(torch.int32)
-            for column in self._columns.values():
-                column.view[rows[new], taken] = 0
-        return slot
-
-    def _find(self, rows: Tensor, keys: Tensor) -> Tensor:
-        hit = self._keys.view[rows] == keys.to(torch.int32).unsqueeze(1)
-        found, slot = hit.max(dim=1)
-        return torch.where(found, slot, -1)
-
-    def _make_room(self, rows: Tensor, place: Tensor) -> None:
-        if self._width == self.capacity:
-            return
-        free = (self._keys.view[rows] == 0).sum(1)
-        while self._width < self.capacity and bool((place >= free).any()):
-            wider = min(2 * self._width, self.capacity)
-            free = free + (wider - self._width)
-            self._width = wider
-            for column in (self._keys, *self._columns.values()):
-                column.widen(wider)
-
-    def _standing(self, rows: Tensor, touched_rows: Tensor, touched_slots: Tensor) -> tuple[Tensor, Tensor]:
-        """Eviction keys ``[u, width]`` of the distinct rows (free slots first, slots found by this batch never).
-
-        Also the place ``[n]`` of each of ``rows`` among the distinct ones.
-        """
-        unique, inverse = torch.unique(rows, return_inverse=True)
-        standing = torch.where(self._keys.view[unique] == 0, -torch.inf, self._columns[self._priority].view[unique])
-        found = touched_slots >= 0
-        where = torch.searchsorted(unique, touched_rows[found]).clamp(max=unique.shape[0] - 1)
-        ours = unique[where] == touched_rows[found]
-        standing[where[ours], touched_slots[found][ours]] = _NEVER_EVICT
-        return standing, inverse
+    def _wider(self, width: int) -> int:
+        wider = min(2 * width, self.capacity)
+        # Counted by rows, not by what is allocated for them, so that a restored table widens when the first one did.
+        size = len(self._keys) * wider * (4 + 8 * len(self._places))
+        return width if self._most_bytes is not None and size > self._most_bytes else wider
 
     def forget_row(self, row: int) -> None:
         """Free all slots of one row."""
         self._keys.view[row] = 0
-        for column in self._columns.values():
-            column.view[row] = 0
+        self._values.view[row] = 0
 
     def state(self) -> State:
         """Keys and columns."""
-        return {"keys": self._keys.view, **{name: column.view for name, column in self._columns.items()}}
+        return {"keys": self._keys.view, **{name: self.column(name) for name in self._places}}
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
         self._keys.replace(state["keys"])
-        self._width = state["keys"].shape[1]
-        for name, column in self._columns.items():
-            column.replace(state[name])
+        self._values.replace(torch.stack([state[name] for name in self._places], dim=2))

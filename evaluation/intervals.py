@@ -31,6 +31,14 @@ class Interval:
         return self.low > other.high or self.high < other.low
 
 
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A mean difference with its interval, and how sure its sign is."""
+
+    p: float
+    """Two-sided bootstrap p-value of "no difference": twice the share of draws on the other side of 0, at most 1."""
+
+
 def user_interval(
     values: npt.ArrayLike,
     users: npt.ArrayLike,
@@ -48,7 +56,7 @@ def user_interval(
     >>> user_interval([0.0, 1.0, 1.0, np.nan], ["ann", "ann", "bob", "bob"]).mean
     0.6666666666666666
     """
-    return _interval(np.asarray(values, dtype=np.float64), np.asarray(users), resamples, seed, level)
+    return _bootstrap(np.asarray(values, dtype=np.float64), np.asarray(users), resamples, seed, level)[0]
 
 
 def paired_difference(
@@ -59,33 +67,41 @@ def paired_difference(
     resamples: int = 1_000,
     seed: int = 0,
     level: float = 0.95,
-) -> Interval:
-    """Interval of ``mean(values - others)``, both ``[N]`` on the same events, over users.
+) -> Difference:
+    """Interval and p-value of ``mean(values - others)``, both ``[N]`` on the same events, over users.
 
-    An event where either is NaN is left out. An interval that does not hold 0 tells the models apart. Raises
-    as :func:`user_interval`.
+    An event where either is NaN is left out. An interval that does not hold 0 tells the models apart. ``p`` counts the
+    observed difference as one draw more (Davison and Hinkley 1997), so it is never 0. Raises as :func:`user_interval`.
+
+    >>> paired_difference([1.0, 1.0, 0.0], [0.0, 0.0, 0.0], ["ann", "bob", "cem"]).mean
+    0.6666666666666666
     """
     first = np.asarray(values, dtype=np.float64)
     second = np.asarray(others, dtype=np.float64)
     if first.shape != second.shape:
         raise ValueError(f"paired values must be of the same events, not {first.shape} and {second.shape}")
     # inf - inf has no meaning and per-event metrics hold no inf, so the plain difference is right.
-    return _interval(first - second, np.asarray(users), resamples, seed, level)
+    interval, means = _bootstrap(first - second, np.asarray(users), resamples, seed, level)
+    # Either side counts a draw of exactly 0, so that equal models have p = 1.
+    beyond = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2 * (1 + float(beyond)) / (1 + len(means))) if len(means) else float("nan")
+    return Difference(interval.mean, interval.low, interval.high, p)
 
 
-def _interval(
+def _bootstrap(
     values: npt.NDArray[np.float64], users: npt.NDArray[Any], resamples: int, seed: int, level: float
-) -> Interval:
+) -> tuple[Interval, npt.NDArray[np.float64]]:
+    """The interval, and the resampled means ``[resamples]`` (none if there is no value)."""
     if values.shape != users.shape or values.ndim != 1:
         raise ValueError(f"values and users must be [N] alike, not {values.shape} and {users.shape}")
     if resamples < 1 or not 0 < level < 1:
         raise ValueError(f"resamples = {resamples} must be 1 or more, level = {level} between 0 and 1")
     there = ~np.isnan(values)
     if not there.any():
-        return Interval(float("nan"), float("nan"), float("nan"))
+        return Interval(float("nan"), float("nan"), float("nan")), np.zeros(0)
     means = _resampled_means(values[there], _codes(users[there]), resamples, seed)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values[there].mean()), float(low), float(high))
+    return Interval(float(values[there].mean()), float(low), float(high)), means
 
 
 def _codes(users: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

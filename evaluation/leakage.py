@@ -183,9 +183,7 @@ class _Watch:
 
     def ranking(self, event: Interaction) -> dict[str, float]:
         """Candidates and scores that the event's user and moment met in the newest step."""
-        # Users whom no step has brought yet may be ranked as the one unknown user, whose id is empty.
-        known = self._rankings.get((event.user_id, event.ts))
-        return self._rankings["", event.ts] if known is None else known
+        return self._rankings[event.user_id, event.ts]
 
     def start_step(self) -> None:
         """Forget the rankings of earlier steps."""
@@ -216,24 +214,32 @@ class _Watch:
     def forget_user(self, user: int) -> None:
         """Nothing is kept."""
 
-    def score(self, features: Tensor, context: Tensor, valid: Tensor) -> Tensor:
-        """The ranker's contributions, noted."""
-        contributions = self._ranker.score(features, context, valid)
+    def gates(self, context: Tensor) -> Tensor:
+        """The ranker's; what it makes of the noted candidates is noted."""
+        gates = self._ranker.gates(context)
         if self._queries is not None:
             graph = self._engine.graph
-            totals = contributions.sum(2).tolist()
-            queries = zip(self._queries.users.tolist(), self._queries.ts.tolist(), strict=True)
-            for query, (user, ts) in enumerate(queries):
-                self._rankings[graph.user_ids[user], ts] = {
+            totals = torch.bmm(self._features(), gates.unsqueeze(2)).squeeze(2).tolist()
+            for query, (user, ts) in enumerate(zip(self._queries.names, self._queries.ts.tolist(), strict=True)):
+                self._rankings[user, ts] = {
                     graph.item_ids[item]: score
                     for item, score in zip(self._items[query].tolist(), totals[query], strict=True)
                     if item
                 }
-        return contributions
+        return gates
 
-    def plan(self, features: Tensor, context: Tensor, valid: Tensor, query: Tensor, place: Tensor) -> Update | None:
+    def _features(self) -> Tensor:
+        assert self._queries is not None
+        described = (
+            source.describe(self._engine.graph, self._queries, self._items)
+            for source in self._engine.sources
+            if source is not self
+        )
+        return torch.cat(list(described), dim=2)
+
+    def plan(self, features: Tensor, context: Tensor, scores: Tensor, query: Tensor, place: Tensor) -> Update | None:
         """The ranker's."""
-        return self._ranker.plan(features, context, valid, query, place)
+        return self._ranker.plan(features, context, scores, query, place)
 
     def state(self) -> State:
         """The ranker's."""

@@ -1,8 +1,8 @@
 """Test-then-train over a log in time order: every event is ranked before the state has seen it.
 
-The log is cut into engine steps so that no user stands at two moments within one step: whatever a user did earlier is
-in the state when their next event is ranked, while the lines of one basket, which share a moment, are ranked together
-before any is learned. Only other users' last few events (fewer than a step) can be missing from a score.
+The log is cut into engine steps that leave baskets whole: the lines of one basket, which share a user and a moment, are
+ranked together before any is learned. Whatever the user did before is known to the ranking, also within the step (see
+:mod:`dyngraph.earlier`); only other users' last few events, fewer than a step, can be missing from it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,22 @@ Events = Sequence[tuple[int, Interaction]]
 
 
 def cuts(log: InteractionLog, most: int) -> Iterator[tuple[int, int]]:
-    """Borders ``[start, stop)`` of steps: no user at two moments, at most ``most`` events unless one basket is larger.
+    """Borders ``[start, stop)`` of steps of at most ``most`` events, more only where one basket (a user's consecutive
+    events at one moment) is larger: a basket is ranked as a whole.
 
     Raises ValueError for ``most`` below 1.
     """
     if most < 1:
         raise ValueError(f"batch = {most} holds no event; use 1 or more")
-    users, moments = log.frame["user_id"].to_list(), log.frame["ts"].to_list()
+    same = (log.frame["user_id"] == log.frame["user_id"].shift(1)) & (log.frame["ts"] == log.frame["ts"].shift(1))
+    begins = np.append(np.flatnonzero(~same.fill_null(False).to_numpy()), len(log))
     start = 0
-    at: dict[str, int] = {}
-    for row, (user, ts) in enumerate(zip(users, moments, strict=True)):
-        same_basket = row > start and users[row - 1] == user and moments[row - 1] == ts
-        if at.get(user, ts) != ts or (row - start >= most and not same_basket):
-            yield start, row
-            start, at = row, {}
-        at[user] = ts
-    if len(users) > start:
-        yield start, len(users)
+    while start < len(log):
+        # The last basket border that still fits, or the first one after a basket that does not.
+        place = int(np.searchsorted(begins, start + most, side="right")) - 1
+        stop = int(begins[place]) if begins[place] > start else int(begins[place + 1])
+        yield start, stop
+        start = stop
 
 
 class ModelFigures(msgspec.Struct, rename={"hr": "hr@10", "ndcg": "ndcg@10"}):

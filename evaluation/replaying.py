@@ -48,7 +48,7 @@ class Replay:
         self.log, self.shard, self.config = log, shard, config
 
     def borders(self) -> Iterator[tuple[int, int]]:
-        """``[start, stop)`` rows: as the journal says, else no user at two moments within one step."""
+        """``[start, stop)`` rows: as the journal says, else steps of whole baskets."""
         if self.config.journal is None:
             yield from cuts(self.log, self.config.batch)
             return

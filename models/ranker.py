@@ -1,4 +1,4 @@
-"""A first fusion ranker: gated, additive, learned on line from every event.
+"""The fusion ranker: gated, additive, learned on line from every event.
 
 Additive on purpose: a score is the sum of what each feature gave, so a reason can be read off instead of guessed.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,32 +21,26 @@ from models.optimiser import NamedAdam
 REFUSAL = 20.0
 """What a fresh refusal costs, in score units: far above what all gates together have been seen to give."""
 
+AT_ONCE = 32
+"""Queries of one update."""
+
 SETTLING = 10_000
 """Choices after which the learning rate is down to 1/√2."""
+FIRST_GATE = 0.2
+"""What every feature but a lowering one starts with."""
+FIRST_BIAS = math.log(math.expm1(FIRST_GATE))
+"""Of raising features: softplus of it is the first gate."""
 LEAST_RATE = 0.3
 """Share of the learning rate that stays."""
-_MORE = 2
-"""Columns that :func:`_basis` adds."""
-
-
-def _basis(context: Tensor) -> Tensor:
-    """``[U, c + 2]``: the engine's context, the time away on a scale of minutes, and whether the user is unknown.
-
-    The engine gives log(1 + events) / 5 and log(1 + days away) / 5. Days do not tell apart someone who was here a
-    minute ago from someone who was here an hour ago, which decides between the last item and any other; a gate linear
-    in both scales can.
-    """
-    minutes = torch.log1p(torch.expm1(5 * context[:, 1:2]) * 1440) / 10
-    return torch.cat((context, minutes, (context[:, :1] == 0).to(context.dtype)), dim=1)
 
 
 class GatedRanker(nn.Module):
     """``score = Σ_f gate_f(context) · x_f``.
 
-    The gate of a raising feature is ``softplus(a_f + B_f · b(context)) ≥ 0``; a learned one has a free weight of the
-    same form; a lowering one has the fixed weight :data:`REFUSAL`. Trained by softmax over the candidates, one update
-    per step. The learning rate starts at ``lr`` and falls with 1/√ of the choices learned from, down to
-    :data:`LEAST_RATE` of it, so that gates settle on a long log and still follow one that changes.
+    The gate of a raising feature is ``softplus(a_f + b_f · context) ≥ 0``; a learned one has a free weight of the same
+    form; a lowering one has the fixed weight :data:`REFUSAL`. Trained by softmax over the candidates, one update per
+    step. The learning rate starts at ``lr`` and falls with 1/√ of the choices learned from, down to :data:`LEAST_RATE`
+    of it, so that gates settle on a long log and still follow one that changes.
     """
 
     def __init__(self, features: Sequence[Feature], context: int, lr: float = 0.01, clip: float = 1.0) -> None:
@@ -53,9 +48,8 @@ class GatedRanker(nn.Module):
         signals = [feature.signal for feature in features]
         self._raises = torch.tensor([signal is Signal.RAISES for signal in signals])
         self._lowers = torch.tensor([signal is Signal.LOWERS for signal in signals])
-        # softplus(0.54) = 1: every source starts with the same say.
-        self.bias = nn.Parameter(torch.where(self._raises, math.log(math.e - 1), 0.0))
-        self.slope = nn.Parameter(torch.zeros(context + _MORE, len(features)))
+        self.bias = nn.Parameter(torch.where(self._raises, FIRST_BIAS, FIRST_GATE))
+        self.slope = nn.Parameter(torch.zeros(context, len(features)))
         self._clip, self._lr = clip, lr
         self._optimiser = NamedAdam(dict(self.named_parameters()), lr=lr)
         self.skipped = 0
@@ -63,38 +57,58 @@ class GatedRanker(nn.Module):
         """Choices learned from."""
 
     @torch.no_grad()
-    def score(self, features: Tensor, context: Tensor, valid: Tensor) -> Tensor:
-        """Contributions ``[U, C, F]``; their sum over F is the score."""
-        return self._contributions(features, context, valid)
-
-    def _contributions(self, features: Tensor, context: Tensor, valid: Tensor) -> Tensor:
-        return features * valid.unsqueeze(2) * self._gates(context).unsqueeze(1)
-
-    def _gates(self, context: Tensor) -> Tensor:
-        """``[U, F]``"""
-        raw = self.bias + _basis(context) @ self.slope
+    def gates(self, context: Tensor) -> Tensor:
+        """Weights ``[U, F]`` of the features for queries in ``context [U, c]``."""
+        raw = self._raw(context)
         # In float64, because the vector and the scalar loop of one kernel differ in the last bit of float32, and one
         # context must get the same gates wherever in the call it stands.
         learned = torch.where(self._raises, functional.softplus(raw.double()).float(), raw)
         return torch.where(self._lowers, -REFUSAL, learned)
 
-    def plan(self, features: Tensor, context: Tensor, valid: Tensor, query: Tensor, place: Tensor) -> Update | None:
-        """Gradient of the mean softmax loss of choosing ``place [E]`` in ``query [E]``; nothing is written."""
-        logits = self._contributions(features, context, valid).sum(2).masked_fill(~valid, -torch.inf)
-        loss = functional.cross_entropy(logits[query], place)
-        names = self._optimiser.parameters
-        gradients = torch.autograd.grad(loss, list(names.values()))
-        return _RankerUpdate(
-            self, float(loss.detach()), dict(zip(names, gradients, strict=True)), choices=int(place.shape[0])
-        )
+    def _raw(self, context: Tensor) -> Tensor:
+        return self.bias + context @ self.slope
 
-    def write(self, update: _RankerUpdate) -> None:
-        """Write an update, unless it is not finite: then count it and keep the last good weights."""
+    @torch.no_grad()
+    def plan(self, features: Tensor, context: Tensor, scores: Tensor, query: Tensor, place: Tensor) -> Update | None:
+        """What to learn from choosing ``place [E]`` in ``query [E]``; nothing is written.
+
+        The loss is the mean softmax loss under the scores given. Queries are learned from :data:`AT_ONCE` at a time,
+        in order, each time with the gates learned so far, so that a large step teaches as much as small ones.
+        """
+        parts = []
+        loss = -torch.log_softmax(scores, dim=1)[query, place].mean()
+        for first in range(0, len(scores), AT_ONCE):
+            chosen = (query >= first) & (query < first + AT_ONCE)
+            if bool(chosen.any()):
+                part = slice(first, first + AT_ONCE)
+                valid = torch.isfinite(scores[part])
+                parts.append(Lesson(features[part], context[part], valid, query[chosen] - first, place[chosen]))
+        return RankerUpdate(self, float(loss), parts)
+
+    @torch.no_grad()
+    def gradients(self, lesson: Lesson) -> dict[str, Tensor]:
+        """Of the mean softmax loss: with p the softmax of a query's scores and n its choices,
+        ``∂loss/∂gate = Σ_c (n p_c - chosen_c) x_c / E``.
+        """
+        features, context, valid, query, place = lesson
+        raw = self._raw(context)
+        scores = torch.bmm(features, self.gates(context).unsqueeze(2)).squeeze(2).masked_fill(~valid, -torch.inf)
+        error = torch.softmax(scores, dim=1) * torch.bincount(query, minlength=len(scores)).unsqueeze(1)
+        error.index_put_((query, place), torch.full((len(query),), -1.0), accumulate=True)
+        by_gate = torch.bmm(error.unsqueeze(1), features).squeeze(1) / len(query)
+        by_raw = torch.where(self._raises, by_gate * torch.sigmoid(raw), by_gate).masked_fill(self._lowers, 0)
+        # A query without a choice may have no candidate at all, and then no softmax.
+        by_raw = by_raw.masked_fill((torch.bincount(query, minlength=len(scores)) == 0).unsqueeze(1), 0)
+        return {"bias": by_raw.sum(0), "slope": context.T @ by_raw}
+
+    def learn(self, lesson: Lesson) -> None:
+        """One update, unless it is not finite: then it is counted and the last good weights stay."""
+        choices = len(lesson.query)
         # A mean over n choices is √n times less noisy than over one, so that much larger a step may be.
         rate = self._lr * max(LEAST_RATE, (1 + self.learned / SETTLING) ** -0.5)
-        self._optimiser.lr = rate * math.sqrt(update.choices)
-        if self._optimiser.step(update.gradients, clip=self._clip):
-            self.learned += update.choices
+        self._optimiser.lr = rate * math.sqrt(choices)
+        if self._optimiser.step(self.gradients(lesson), clip=self._clip):
+            self.learned += choices
         else:
             self.skipped += 1
 
@@ -114,15 +128,30 @@ class GatedRanker(nn.Module):
         self._optimiser.load_state(adam)
 
 
+class Lesson(NamedTuple):
+    """Some queries and what was chosen in them."""
+
+    features: Tensor
+    """``[U, C, F]``"""
+    context: Tensor
+    """``[U, c]``"""
+    valid: Tensor
+    """``[U, C]`` bool: which places hold a candidate."""
+    query: Tensor
+    """``[E]``"""
+    place: Tensor
+    """``[E]``"""
+
+
 @dataclass(frozen=True)
-class _RankerUpdate:
-    """Gradients of one step, waiting to be written."""
+class RankerUpdate:
+    """What a step will learn."""
 
     ranker: GatedRanker
     loss: float
-    gradients: dict[str, Tensor]
-    choices: int
+    lessons: list[Lesson]
 
     def apply(self) -> None:
-        """Write them."""
-        self.ranker.write(self)
+        """Learn it."""
+        for lesson in self.lessons:
+            self.ranker.learn(lesson)

@@ -8,9 +8,13 @@ from typing import Literal
 import msgspec
 
 from dyngraph.engine import Engine
+from dyngraph.met import MetItems
 from dyngraph.protocols import Source
 from dyngraph.shard import Shard, ShardConfig
+from models.diversity import MaximalMarginalRelevance
+from models.exploration import ExplorationConfig, ExplorationSlot
 from models.ranker import GatedRanker
+from models.sources.attributes import AttributeSource
 from models.sources.graph import GraphSource
 from models.sources.history import DAY_MS, HistorySource
 from models.sources.newcomers import NewcomerSource
@@ -18,7 +22,7 @@ from models.sources.popularity import DecayedPopularity, Popularity, PopularityS
 from models.sources.transitions import TransitionSource
 from models.tgn import TGN, TGNConfig
 
-CONTEXT = 2
+CONTEXT = 6
 """Width of the engine's context vector."""
 
 
@@ -33,8 +37,13 @@ class SystemConfig(msgspec.Struct, frozen=True):
     mask_seen: bool = False
     candidates: Literal["proposed", "all"] = "proposed"
     """Whether the union of what the sources propose is ranked, or every item of the catalogue (small ones only)."""
+    within_batch: bool = True
+    """Whether a ranking knows what its user did earlier in the same step."""
     without: tuple[str, ...] = ()
     """Names of sources to leave out (ablation)."""
+    diversity: float = 0.0
+    """How much lists are varied by brand, category and item vectors: 0 (off) to 1."""
+    exploration: ExplorationConfig = ExplorationConfig()
     seed: int = 0
 
 
@@ -60,6 +69,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
         GraphSource(encoder),
         TransitionSource(history),
         NewcomerSource(history),
+        AttributeSource(history),
         history,
         popularity,
     ]
@@ -71,6 +81,9 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
         raise ValueError("candidates = all come from the source popularity, which --without names; keep one of the two")
     ranked = [source for source in sources if source.name not in config.without]
     features = [feature for source in ranked for feature in source.features]
+    met = MetItems()
+    varied = MaximalMarginalRelevance(config.diversity, lambda: encoder.item_vectors)
+    explorer = ExplorationSlot(config.exploration, met, config.seed)
     return Engine(
         encoder.graph(),
         encoder,
@@ -82,4 +95,8 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
         watched=[source for source in (history, popularity) if source not in ranked],
         seed=config.seed,
         mask_seen=config.mask_seen,
+        met=met,
+        rerank=varied if config.diversity else None,
+        explorer=explorer if config.exploration.slots else None,
+        within_batch=config.within_batch,
     )

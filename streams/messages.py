@@ -44,6 +44,7 @@ Names = Annotated[tuple[Name, ...], Meta(max_length=64)]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=1_000)]
 
 EventName = Literal["view", "click", "cart", "purchase", "rating", "like", "dislike", "remove", "impression"]
+KeptEventName = Literal["view", "click", "cart", "purchase", "rating", "like", "dislike", "remove"]
 
 
 def _within_bytes(**ids: str | None) -> None:
@@ -120,13 +121,18 @@ class UserMessage(Message, frozen=True, kw_only=True):
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a requested list may hold; an empty tuple or null does not restrict."""
+    """What a requested list may hold; an empty tuple or null does not restrict.
+
+    `hide_after` leaves out items that the user had an event of one of these types with; impressions are not kept.
+    """
 
     categories: Names = ()
+    without_categories: Names = ()
     brands: Names = ()
     price_min: Number | None = None
     price_max: Number | None = None
     available_only: bool = True
+    hide_after: Annotated[tuple[KeptEventName, ...], Meta(max_length=16)] = ()
 
 
 class RecommendationRequest(Message, frozen=True, kw_only=True):

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 import pytest
 from kafka_server import KafkaUnavailable, apache_kafka
 
+from models.warming import warm_up
 from streams.broker import EmbeddedBroker
 
 
 @pytest.fixture(scope="session")
 def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """One embedded broker for the whole session; take a `prefix` of your own on it."""
+    # Workers of many tests start on it: what they compile at their first start is compiled once, before.
+    warm_up()
     log_file = tmp_path_factory.mktemp("broker") / "broker.log"
     with EmbeddedBroker(log_file=log_file) as broker:
         yield broker

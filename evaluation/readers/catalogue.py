@@ -32,11 +32,11 @@ class Catalogue:
 
 
 def read_catalogue(findings: Findings, item_ids: pl.Series, order: pl.Series | None = None) -> Catalogue:
-    """Items of a table; where an id stands in several rows, the last value given for each field holds.
+    """Items of a table, each with one value per field.
 
-    ``item_ids`` ``[rows]`` are the tidied ids of ``findings.table``. ``order`` are the rows of an
-    interactions file in time order; without it the table is a catalogue of its own and a repeated id is
-    counted as dropped.
+    ``item_ids`` ``[rows]`` are the tidied ids of ``findings.table``. Without ``order`` the table is a catalogue of its
+    own: the last value given for a field holds, and a repeated id is counted as dropped. ``order`` are the rows of an
+    interactions file in time order: there the first value holds, as a later one would be news from the future.
     """
     table, roles = findings.table, findings.roles
     columns = {"item_id": item_ids}
@@ -49,7 +49,8 @@ def read_catalogue(findings: Findings, item_ids: pl.Series, order: pl.Series | N
         columns["price"] = numbers(findings, "price")
     frame = pl.DataFrame(columns)
     frame = frame.filter(~findings.ignored) if order is None else frame[order]
-    latest = frame.group_by("item_id", maintain_order=True).agg(pl.all().drop_nulls().last())
+    given = pl.all().drop_nulls()
+    merged = frame.group_by("item_id", maintain_order=True).agg(given.last() if order is None else given.first())
     items = [
         Item(
             item_id=row["item_id"],
@@ -58,10 +59,10 @@ def read_catalogue(findings: Findings, item_ids: pl.Series, order: pl.Series | N
             categories=tuple(row.get("categories") or ()),
             price=row.get("price"),
         )
-        for row in latest.iter_rows(named=True)
+        for row in merged.iter_rows(named=True)
         if row["item_id"]
     ]
-    repeated = 0 if order is not None else frame.height - latest.height
+    repeated = 0 if order is not None else frame.height - merged.height
     return Catalogue(items, findings, {"catalogue rows of an item given again": repeated} if repeated else {})
 
 

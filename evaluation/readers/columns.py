@@ -6,7 +6,7 @@ first minute with one's own data the worst one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from evaluation.readers.errors import DataFileError
 
@@ -29,6 +29,9 @@ CATALOGUE_ROLES: Mapping[str, tuple[str, ...]] = {
 
 REQUIRED_OF_INTERACTIONS = ("user_id", "item_id", "ts")
 
+SPLITS = ("split", "fold", "subset", "partition")
+"""Columns that say which part of a published split a row belongs to. A log is cut by its own time only."""
+
 
 def resolve(columns: Sequence[str], roles: Mapping[str, tuple[str, ...]], mapping: Mapping[str, str]) -> dict[str, str]:
     """Role to column for the roles that ``columns`` can fill; a mapped column wins where the file has it.
@@ -48,6 +51,17 @@ def resolve(columns: Sequence[str], roles: Mapping[str, tuple[str, ...]], mappin
         if free:
             found[role] = free[0]
     return found
+
+
+def notes_on_unread(columns: Sequence[str], used: Collection[str]) -> list[str]:
+    """What to say of columns that play no role."""
+    unread = [name for name in columns if name not in used]
+    notes = [f"columns not read: {', '.join(unread)}"] if unread else []
+    splits = [name for name in unread if name.lower() in SPLITS]
+    return [
+        *notes,
+        *(f"column {name} is a split: a log is replayed in its own time order, all of it" for name in splits),
+    ]
 
 
 def check_mapping(mapping: Mapping[str, str], files: Mapping[str, Sequence[str]]) -> None:
@@ -71,7 +85,8 @@ def require(name: str, columns: Sequence[str], found: Mapping[str, str], needed:
         return
     every_role = {**INTERACTION_ROLES, **CATALOGUE_ROLES}
     accepted = "; ".join(f"{role} may be called {', '.join(every_role[role])}" for role in missing)
+    untimed = "; a list without times cannot be replayed in time order" if missing == ["ts"] else ""
     raise DataFileError(
         f"{name}: no column for {', '.join(missing)} ({accepted}); found: {', '.join(columns)}; "
-        f"name it with --map {missing[0]}=COLUMN"
+        f"name it with --map {missing[0]}=COLUMN{untimed}"
     )

@@ -1,8 +1,7 @@
-"""Which files a path means: one file, a RecBole stem with its siblings, or a folder."""
+"""What a file name says: stem and extension, the format, and which files lie beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.readers.errors import DataFileError
@@ -18,16 +17,11 @@ FORMATS = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".xlsx": "xlsx",
 }
 
-
-@dataclass(frozen=True)
-class Sources:
-    """The files of one log. ``items`` is None where the catalogue, if any, is in the interactions file."""
-
-    name: str
-    interactions: Path
-    items: Path | None
+UNTIMED = (".kg", ".link", ".net")
+"""RecBole's files of relations between things, which carry no times."""
 
 
 def split_name(path: Path) -> tuple[str, str]:
@@ -43,51 +37,34 @@ def split_name(path: Path) -> tuple[str, str]:
 def format_of(path: Path) -> str:
     """The format by extension. Raises :class:`DataFileError` for one we cannot read."""
     extension = split_name(path)[1]
+    if extension in UNTIMED:
+        raise DataFileError(
+            f"{path}: a {extension} file holds relations without times, which nothing can replay in time order; "
+            "name the file of interactions (.inter)"
+        )
     if extension not in FORMATS:
         raise DataFileError(
             f"{path}: extension {extension!r} is not known; readable are {', '.join(FORMATS)} "
-            "(text formats also with .gz), or a folder with interactions.* and items.*"
+            "(text formats also with .gz), the layouts of public data sets that the manual lists, or a folder"
         )
     return FORMATS[extension]
 
 
-def find_sources(path: Path) -> Sources:
-    """The files that ``path`` stands for.
+def beside(path: Path, stem: str | None = None, extensions: tuple[str, ...] = tuple(FORMATS)) -> Path | None:
+    """The only other file in the folder of ``path`` with this stem (None: any) and one of these extensions.
 
-    A folder holds ``interactions.*`` (and ``items.*``) or one RecBole ``NAME.inter`` (and ``NAME.item``); a
-    single ``NAME.inter`` or ``interactions.*`` brings its catalogue sibling along. Raises
-    :class:`DataFileError` when nothing or more than one thing fits.
+    Raises :class:`DataFileError` where several fit.
     """
-    if not path.exists():
-        raise DataFileError(f"{path}: no such file or folder; check the path")
-    if path.is_dir():
-        interactions = _only(path, "interactions", None) or _only(path, None, ".inter")
-        if interactions is None:
-            raise DataFileError(
-                f"{path}: the folder holds neither interactions.* nor a .inter file; name the file itself"
-            )
-        return Sources(path.resolve().name, interactions, _catalogue_beside(interactions))
-    format_of(path)
-    stem = split_name(path)[0]
-    name = path.resolve().parent.name if stem == "interactions" else stem
-    return Sources(name, path, _catalogue_beside(path))
+    hits = [
+        other
+        for other in sorted(path.parent.iterdir())
+        if other.name != path.name and split_name(other)[1] in extensions and stem in (None, split_name(other)[0])
+    ]
+    return only(path.parent, hits)
 
 
-def _catalogue_beside(interactions: Path) -> Path | None:
-    stem, extension = split_name(interactions)
-    if extension == ".inter":
-        return _only(interactions.parent, stem, ".item")
-    if stem == "interactions":
-        return _only(interactions.parent, "items", None)
-    return None
-
-
-def _only(folder: Path, stem: str | None, extension: str | None) -> Path | None:
-    hits = []
-    for path in sorted(folder.iterdir()):
-        its_stem, its_extension = split_name(path)
-        if its_extension in FORMATS and stem in (None, its_stem) and extension in (None, its_extension):
-            hits.append(path)
+def only(folder: Path, hits: list[Path]) -> Path | None:
+    """The one hit, None for none. Raises :class:`DataFileError` for several."""
     if len(hits) > 1:
         names = ", ".join(hit.name for hit in hits)
         raise DataFileError(f"{folder}: {names} could each be meant; name one file or move the others away")

@@ -7,9 +7,7 @@ bad value can then be reported as it was written.
 from __future__ import annotations
 
 import functools
-import gzip
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,25 +17,26 @@ from evaluation.readers import delimited, jsonlines
 from evaluation.readers.errors import DataFileError, Problem
 from evaluation.readers.faults import Fault
 from evaluation.readers.sources import format_of
-
-BOM = b"\xef\xbb\xbf"
+from evaluation.readers.text import as_utf8, bytes_of
 
 
 @dataclass(frozen=True)
 class Table:
     """Raw columns of one file, rows in file order.
 
-    ``kinds`` holds RecBole's declared column types; ``faults`` what the format itself already refuses.
+    ``kinds`` holds RecBole's declared column types; ``faults`` what the format itself already refuses;
+    ``left_out`` maps a reason to the rows ``[rows]`` that the layout's rules leave out, each row under one reason.
     """
 
     path: Path
     frame: pl.DataFrame
     line_of: Callable[[int], int]
     unit: str = "line"
-    kinds: dict[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     faults: Sequence[Fault] = ()
     notes: tuple[str, ...] = ()
     has_blank_lines: bool = False
+    left_out: Mapping[str, pl.Series] = field(default_factory=dict)
 
     @functools.cached_property
     def blank(self) -> pl.Series:
@@ -51,47 +50,23 @@ class Table:
         return Problem(str(self.path), self.line_of(row), message, self.unit)
 
 
-def read_table(path: Path) -> Table:
-    """Read any known format, ``.gz`` looked through. Raises :class:`DataFileError` if it is no such file."""
+def read_table(path: Path, encoding: str | None = None, fallback: str | None = None) -> Table:
+    """Read any known format, ``.gz`` looked through. Raises :class:`DataFileError` if it is no such file.
+
+    ``encoding`` and ``fallback`` are those of :func:`~evaluation.readers.text.as_utf8`.
+    """
     kind = format_of(path)
-    data = _bytes_of(path)
+    data = bytes_of(path)
     if kind == "parquet":
         return _parquet(path, data)
-    data = _utf8(path, data)
+    if kind == "xlsx":
+        return _sheet(path, data)
+    data = as_utf8(path, data, encoding, fallback)
     if kind == "jsonl":
         rows = jsonlines.parse(path, data)
         return Table(path, rows.frame, rows.lines.__getitem__, faults=rows.faults)
     parsed = delimited.parse(path, data, kind)
     return Table(path, parsed.frame, parsed.line_of, "line", parsed.kinds, parsed.faults, parsed.notes, True)
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        # BadGzipFile is an OSError without an errno of its own
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataFileError(f"{path}: cannot be read ({reason}); check the file and its permissions") from error
-    if not data.removeprefix(BOM).strip():
-        raise DataFileError(f"{path}: the file is empty; it needs a header and at least one row")
-    return data
-
-
-def _utf8(path: Path, data: bytes) -> bytes:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataFileError(f"{path}, line 1: the file is UTF-16 (byte 0 is {data[0]:#04x}); convert it to UTF-8")
-    data = data.removeprefix(BOM)
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataFileError(
-            f"{path}, line {line}: byte {data[error.start]:#04x} at position {error.start} is not UTF-8; "
-            "convert the file to UTF-8"
-        ) from error
-    return data
 
 
 def _parquet(path: Path, data: bytes) -> Table:
@@ -102,3 +77,17 @@ def _parquet(path: Path, data: bytes) -> Table:
     if frame.is_empty():
         raise DataFileError(f"{path}: the file has no rows; it needs at least one")
     return Table(path, frame, lambda row: row + 1, unit="row")
+
+
+def _sheet(path: Path, data: bytes) -> Table:
+    """The first sheet of a workbook; its first row names the columns."""
+    import fastexcel
+
+    try:
+        # As text, like every other format: a column such as stock codes mixes numbers and words.
+        frame = fastexcel.read_excel(data).load_sheet(0, dtypes="string").to_polars()
+    except fastexcel.FastExcelError as error:
+        raise DataFileError(f"{path}: not a readable workbook ({str(error).splitlines()[0]})") from error
+    if frame.is_empty():
+        raise DataFileError(f"{path}: the first sheet has no rows; it needs a header and at least one")
+    return Table(path, frame, lambda row: row + 2, unit="row", has_blank_lines=True)

@@ -6,6 +6,8 @@ is not refused there.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -28,13 +30,14 @@ MAX_NUMBER = 1e12
 class Findings:
     """Problems of one table, collected rule by rule; a row may break several rules.
 
-    ``ignored`` ``[rows]`` marks rows that no rule looks at: blank lines, and rows the format already refused.
+    ``ignored`` ``[rows]`` marks rows that no rule looks at: blank lines, rows the format already refused, and rows
+    that the layout leaves out. ``dropped`` counts the first and the last of these by reason.
     """
 
     table: Table
     roles: Mapping[str, str]
     ignored: pl.Series
-    blank_lines: int
+    dropped: dict[str, int]
     rows: list[tuple[int, str]] = field(default_factory=list)
     count: int = 0
 
@@ -44,7 +47,9 @@ class Findings:
         faults = [fault for fault in table.faults if fault.column is None or fault.column in roles.values()]
         whole = {fault.row for fault in faults if fault.column is None}
         blank = table.blank.set(_at(whole, len(table.blank)), False)
-        findings = cls(table, roles, blank | _at(whole, len(blank)), int(blank.sum()))
+        counts = {"blank lines": int(blank.sum()), **{why: int(rows.sum()) for why, rows in table.left_out.items()}}
+        ignored = functools.reduce(operator.or_, table.left_out.values(), blank | _at(whole, len(blank)))
+        findings = cls(table, roles, ignored, {why: count for why, count in counts.items() if count})
         findings.rows = [(fault.row, fault.message) for fault in faults[:KEPT_PROBLEMS]]
         findings.count = len(faults)
         return findings

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from dyngraph.events import EventType
 from evaluation.readers.errors import Problem
+from evaluation.readers.options import ReadOptions
 from evaluation.readers.reading import scan
 
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What a file holds. ``span`` is first and last event time in ms UTC, None without any good time.
+    """What a file holds, in which layout. ``span`` is first and last event time in ms UTC, None without any good time.
 
     ``users``, ``items`` and ``event_types`` count distinct ids and rows per type over the rows read;
     ``catalogue`` counts items with metadata; ``duplicates`` counts rows that repeat another one exactly
@@ -21,6 +22,7 @@ class ValidationReport:
     """
 
     path: str
+    layout: str
     rows: int
     users: int
     items: int
@@ -44,18 +46,27 @@ class ValidationReport:
         return {**asdict(self), "ok": self.ok, "problems": [str(problem) for problem in self.problems]}
 
 
-def validate_log(path: Path, *, mapping: Mapping[str, str] | None = None, tz: str | None = None) -> ValidationReport:
-    """Look a log over. Bad rows become problems (20 of them worded, all counted).
+def validate_log(
+    path: Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    tz: str | None = None,
+    encoding: str | None = None,
+    assume_sorted: bool = False,
+    drop_duplicates: bool = False,
+) -> ValidationReport:
+    """Look a log over, with the options of :func:`~evaluation.readers.read_log`.
 
-    Raises :class:`DataFileError` where the file as a whole cannot be used: not found, unknown format, wrong
-    encoding, missing column.
+    Bad rows become problems (20 of them worded, all counted). Raises :class:`DataFileError` where the file as a whole
+    cannot be used: not found, unknown format, wrong encoding, missing column, out of order with ``assume_sorted``.
     """
-    reading = scan(path, mapping=mapping, tz=tz)
+    reading = scan(path, ReadOptions(mapping or {}, tz, encoding, assume_sorted, drop_duplicates))
     frame = reading.log.frame
     types = dict(frame["event_type"].drop_nulls().value_counts(sort=True).iter_rows())
     times = frame["ts"].drop_nulls()
     return ValidationReport(
         path=str(path),
+        layout=reading.layout,
         rows=frame.height,
         users=frame["user_id"].drop_nulls().n_unique(),
         items=frame["item_id"].drop_nulls().n_unique(),

@@ -18,7 +18,11 @@ class GraphSource:
     """Dot products of user embedding and item vectors, by the encoder's own measure."""
 
     name = "graph"
-    features = (Feature("graph_likelihood", Signal.RAISES), Feature("graph_nearness", Signal.RAISES))
+    features = (
+        Feature("graph_likelihood", Signal.RAISES),
+        Feature("graph_log_likelihood", Signal.RAISES),
+        Feature("graph_nearness", Signal.RAISES),
+    )
 
     def __init__(self, encoder: Encoder, propose: int = 60) -> None:
         self._encoder, self._propose = encoder, propose
@@ -37,14 +41,16 @@ class GraphSource:
         return torch.topk(scores, min(self._propose, scores.shape[1]), dim=1).indices + 1
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """Likelihood relative to the likeliest candidate, and nearness scaled to [0, 1] over the candidates."""
+        """Likelihood relative to the likeliest candidate, plain and as a logarithm (down to e^-8), and nearness scaled
+        to the candidates; all in [0, 1].
+        """
         valid = items > 0
         logits = self._scores(queries).gather(1, items)
         top = logits.masked_fill(~valid, -torch.inf).amax(1, keepdim=True).nan_to_num(neginf=0.0)
         low = logits.masked_fill(~valid, torch.inf).amin(1, keepdim=True).nan_to_num(posinf=0.0)
-        likelihood = torch.exp((logits - top).clamp(max=0))
+        behind = (logits - top).clamp(-8, 0)
         nearness = (logits - low) / (top - low).clamp(min=1e-6)
-        return torch.stack((likelihood, nearness), dim=2) * valid.unsqueeze(2)
+        return torch.stack((torch.exp(behind), 1 + behind / 8, nearness), dim=2) * valid.unsqueeze(2)
 
     def _scores(self, queries: Queries) -> Tensor:
         """``[U, items]``"""

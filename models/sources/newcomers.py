@@ -6,7 +6,6 @@ was not there before is told by how many others have just come for the first tim
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,11 +14,11 @@ from torch import Tensor
 from dyngraph.batch import EventBatch
 from dyngraph.decay import DecayClock
 from dyngraph.graph import DynamicGraph
-from dyngraph.groups import distinct_pairs
 from dyngraph.growable import Growable
 from dyngraph.protocols import Cause, Feature, Queries, Signal
 from dyngraph.state import State, gather, scatter
 from models.sources.history import DAY_MS, HistorySource
+from models.sources.scaling import log_share
 
 HALF_LIVES_MS = {"new_hour": DAY_MS / 24, "new_day": DAY_MS, "new_week": 7 * DAY_MS}
 """By feature."""
@@ -33,12 +32,12 @@ _PHRASES = {
 class NewcomerSource:
     """Decayed counts of first meetings (user, item) per item, one sum per half-life of :data:`HALF_LIVES_MS`.
 
-    A feature is ``ln(1 + 99 n / max n) / ln 100`` of the sum n, in [0, 1], and 0 for items that the user had. The
+    A feature says how an item stands to the one most begun with, in [0, 1], and is 0 for items that the user had. The
     history must be asked before it observes a batch, so it has to stand behind this source in the engine's list.
     """
 
     name = "newcomers"
-    features = tuple(Feature(name, Signal.RAISES) for name in HALF_LIVES_MS)
+    features = tuple(Feature(name, Signal.LEARNED) for name in HALF_LIVES_MS)
 
     def __init__(self, history: HistorySource, propose: int = 20) -> None:
         self._history, self._propose = history, propose
@@ -65,25 +64,21 @@ class NewcomerSource:
         return best.unsqueeze(0).expand(len(queries), -1)
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """One value per half-life, relative to the item most begun with."""
-        sums = torch.stack([table.view for table in self._sums.values()], dim=1)
-        scaled = torch.log1p(99 * sums / sums.amax(0).clamp(min=1e-300)) / math.log(100)
-        new = ~self._history.had(queries.users, items)
+        """One value per half-life, relative to the item most begun with (see :mod:`models.sources.scaling`)."""
+        scaled = log_share(torch.stack([table.view for table in self._sums.values()], dim=1))
+        new = ~self._history.had(queries.users, items, queries.earlier)
         return scaled.to(torch.float32)[items] * new.unsqueeze(2)
 
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
-        """Count each positive event in which a user takes an item never taken before, the first of a batch."""
-        positive = batch.positive
-        users, items, ts = batch.users[positive], batch.items[positive], batch.ts[positive]
-        if not users.numel():
-            return
-        pairs = distinct_pairs(users, items)
-        begun = torch.full_like(pairs.left, int(ts.max())).scatter_reduce_(0, pairs.place, ts, "amin")
-        new = ~self._history.had(pairs.left, pairs.right.unsqueeze(1))[:, 0]
+        """Count each positive event in which a user takes an item never taken before."""
+        had = self._history.had(batch.users, batch.items.unsqueeze(1), batch.earlier)[:, 0]
+        new = batch.positive & ~had
         for name, clock in self._clocks.items():
             sums = self._sums[name].view
-            sums *= clock.due(batch.ts)
-            sums.index_add_(0, pairs.right[new], clock.weight(begun[new]))
+            factor = clock.due(batch.ts)
+            if factor != 1:
+                sums *= factor
+            sums.index_add_(0, batch.items[new], clock.weight(batch.ts[new]))
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Say how lately others began with the item."""

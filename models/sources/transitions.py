@@ -5,51 +5,65 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
-from dyngraph.groups import distinct_pairs, occurrences
 from dyngraph.growable import Growable
 from dyngraph.protocols import Cause, Feature, Queries, Signal
 from dyngraph.slots import SlotTable
 from dyngraph.state import State, gather, scatter
+from models.sources import transition_kernels as kernels
 from models.sources.history import HistorySource
 
+_KINDS = ("together_now", "together", "together_long", "follows", "follows_recent", "leads_to")
+"""Six ways to weigh the evidence; see :class:`TransitionSource`."""
+_PROPOSING = ((1, 80), (2, 40), (3, 30), (4, 30))
+"""Kind and how many items it proposes."""
 
-class _Partners(NamedTuple):
-    """Evidence of the queries' recent items for their partners."""
+
+class _Evidence(NamedTuple):
+    """What the queries' recent items say of their partners, one run of partners per query."""
 
     recent: Tensor
     """``[U, W]`` recent items, newest first, 0 for none."""
-    keys: Tensor
-    """``[U, W, width]`` partner rows."""
-    together: Tensor
-    """``[U, W, width]`` decayed co-occurrence."""
-    follows: Tensor
-    """``[U, width]`` share of the newest item's successors."""
+    start: NDArray[np.int64]
+    """``[U + 1]``"""
+    items: NDArray[np.int64]
+    """``[M]`` partner rows, distinct within a query."""
+    values: NDArray[np.float32]
+    """``[M, kinds]``"""
 
 
 class TransitionSource:
     """Counts of item pairs within a user's last ``window`` distinct items.
 
     Co-occurrence counts users, not events: c(i, j) grows when a user takes one of the two for the first time with the
-    other in the window, n_i is the number of users who had i, and a candidate scores
-    ``Σ_p w^p · c(i_p, j) / √(n_i n_j)`` over the user's recent items i_p (place p, newest first, ``w = place_decay``;
-    an item taken twice within one step takes two places there, one elsewhere). Counted by events, two items between
-    which one user goes to and fro would seem to go together for everybody. Succession counts only "j came right after
-    i" and scores ``c(i → j) / n_i`` for the newest i, n_i being its events: a first-order Markov chain. Per item the
-    ``capacity`` most frequent partners are kept. The history has to stand behind this source in the engine's list:
-    it is asked how things stood before a batch.
+    other in the window; n_i is the number of users who had i. Counted by events, two items between which one user goes
+    to and fro would seem to go together for everybody. Succession counts "j came right after i", s(i, j), every time;
+    m_i is the number of i's events. Over the user's recent items i_p (place p, newest first) a candidate j has
+
+    - ``together_now``, ``together``: ``Σ_p w^p · c(i_p, j) / √(n_i n_j)`` over ``window`` items, w = .5 and .85;
+      ``together_long``: the same over ``reach`` items with w = .97;
+    - ``follows``: ``s(i_0, j) / m_i``, a first-order Markov chain; ``follows_recent``: ``Σ_p .7^p s(i_p, j) / m_i``;
+    - ``leads_to``: ``Σ_p .85^p · c(i_p, j) / n_i``, which favours what is popular beside.
+
+    Each kind is a feature twice, as share of the best candidate's (``x``) and as ``1 + ln(.003 + x) / 5.8``, because a
+    linear rule over both can tell "first" from "second" and "rare" from "never". Per item the ``capacity`` most
+    frequent partners are kept, fewer where the table would pass ``most_bytes``. The history has to stand behind this
+    source in the engine's list: it is asked how things stood before a batch.
     """
 
     name = "transitions"
-    features = (
-        Feature("together", Signal.RAISES),
-        Feature("together_strength", Signal.RAISES),
-        Feature("follows", Signal.RAISES),
-        Feature("follows_strength", Signal.RAISES),
+    features = tuple(
+        Feature(name, Signal.RAISES)
+        for name in (
+            *(f"{kind}{form}" for kind in _KINDS for form in ("", "_log")),
+            *("together_strength", "follows_strength"),
+        )
     )
 
     def __init__(
@@ -57,14 +71,12 @@ class TransitionSource:
         history: HistorySource,
         *,
         window: int = 10,
-        place_decay: float = 0.8,
-        capacity: int = 256,
-        propose: int = 80,
-        successors: int = 20,
+        reach: int = 50,
+        capacity: int = 1024,
+        most_bytes: int = 512 * 1024 * 1024,
     ) -> None:
-        self._history, self._window, self._place_decay = history, window, place_decay
-        self._propose, self._successors = propose, successors
-        self._pairs = SlotTable(capacity, ("together", "follows"))
+        self._history, self._window, self._reach = history, window, reach
+        self._pairs = SlotTable(capacity, ("together", "follows"), most_bytes=most_bytes)
         self._count, self._audience = Growable((), torch.float64), Growable((), torch.float64)
         self.grow(1, 1)
 
@@ -83,51 +95,36 @@ class TransitionSource:
     # -- reading ----------------------------------------------------------------------------------------------
 
     def propose(self, graph: DynamicGraph, queries: Queries) -> Tensor:
-        """The items with the strongest evidence of either kind."""
-        scores = self._scores(graph, queries)
-        best = []
-        for column, most in ((scores[0], self._propose), (scores[1], self._successors)):
-            top = torch.topk(column, min(most, column.shape[1]), dim=1)
-            best.append(torch.where(top.values > 0, top.indices, 0))
-        return torch.cat(best, dim=1)
+        """The items with the strongest evidence of several kinds."""
+        evidence = self._evidence(queries)
+        kinds = np.array([kind for kind, _ in _PROPOSING])
+        most = np.array([count for _, count in _PROPOSING])
+        return torch.from_numpy(kernels.best(evidence.start, evidence.items, evidence.values, kinds, most))
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """Of each kind the evidence relative to the best candidate's, and its absolute strength, damped; in [0, 1]."""
-        evidence = self._scores(graph, queries).gather(2, items.expand(2, -1, -1))
-        relative = evidence / evidence.amax(2, keepdim=True).clamp(min=1e-9)
-        both = torch.stack((relative, torch.sqrt(evidence / (1 + evidence))), dim=3)
-        return both.permute(1, 2, 0, 3).flatten(2)
+        """Of each kind the evidence relative to the best item's, plain and as a logarithm, both in [0, 1]; and the
+        absolute strength of two kinds, damped.
+        """
+        evidence = self._evidence(queries)
+        rows = items.contiguous().numpy()
+        made = kernels.describe(evidence.start, evidence.items, evidence.values, rows, len(self._count))
+        return torch.from_numpy(made)
 
-    def _scores(self, graph: DynamicGraph, queries: Queries) -> Tensor:
-        """``[2, U, items]`` float32: co-occurrence and succession."""
-        memo = queries.memo.get(self.name)
-        if memo is None:
-            partners = self._partners(graph, queries)
-            memo = torch.zeros(2, len(queries), len(self._count))
-            memo[0].scatter_add_(1, partners.keys.flatten(1), partners.together.flatten(1).float())
-            memo[1].scatter_add_(1, partners.keys[:, 0], partners.follows.float())
-            memo[:, :, 0] = 0
-            queries.memo[self.name] = memo
-        return memo
-
-    def _partners(self, graph: DynamicGraph, queries: Queries) -> _Partners:
-        kept = [queries.memo.get(f"{self.name}.{field}") for field in _Partners._fields]
-        if all(part is not None for part in kept):
-            return _Partners(*kept)  # type: ignore[arg-type]
-        recent = self._history.recent(queries.users, self._window)
-        keys = self._pairs.keys[recent].to(torch.int64)
-        norm = torch.sqrt((self._audience.view[recent].unsqueeze(2) * self._audience.view[keys]).clamp(min=1))
-        decay = self._place_decay ** torch.arange(recent.shape[1], dtype=torch.float64).view(1, -1, 1)
-        real = (recent > 0).unsqueeze(2)
-        together = decay * self._pairs.column("together")[recent] / norm * real
-        newest = recent[:, 0]
-        follows = (
-            self._pairs.column("follows")[newest] / self._count.view[newest].unsqueeze(1).clamp(min=1) * real[:, 0]
-        )
-        partners = _Partners(recent, keys, together, follows)
-        for field, part in zip(_Partners._fields, partners, strict=True):
-            queries.memo[f"{self.name}.{field}"] = part
-        return partners
+    def _evidence(self, queries: Queries) -> _Evidence:
+        kept = queries.memo.get(self.name)
+        if kept is None:
+            recent = self._history.recent(queries.users, self._reach, queries.earlier)
+            start, items, values = kernels.evidence(
+                recent.numpy(),
+                self._pairs.keys_array,
+                self._pairs.values_array,
+                self._count.view.numpy(),
+                self._audience.view.numpy(),
+                self._window,
+            )
+            kept = queries.memo[self.name] = _Evidence(recent, start, items, values)
+        assert isinstance(kept, _Evidence)
+        return kept
 
     # -- the step ---------------------------------------------------------------------------------------------
 
@@ -136,72 +133,43 @@ class TransitionSource:
 
         The history must not have observed the batch yet.
         """
-        positive = batch.positive
-        users, items = batch.users[positive], batch.items[positive]
-        if not users.numel():
-            return
-        order = torch.argsort(users, stable=True)
-        users, items = users[order], items[order]
-        first = self._first_meetings(users, items)
-        self._count.view.index_add_(0, items, torch.ones(items.shape[0], dtype=torch.float64))
-        self._audience.view.index_add_(0, items, first.to(torch.float64))
-        before, after, direct, meeting = self._pairs_of(users, items, first)
-        if not before.numel():
-            return
-        pairs = distinct_pairs(torch.cat((before, after)), torch.cat((after, before)))
-        nothing = torch.zeros(pairs.left.shape[0], dtype=torch.float64)
-        together = nothing.index_add(0, pairs.place, torch.cat((meeting, meeting)))
-        follows = nothing.index_add(0, pairs.place[: before.shape[0]], direct)
-        slot = self._pairs.slots(pairs.left, pairs.right, priority=together)
-        kept = slot >= 0
-        at = (pairs.left[kept], slot[kept])
-        self._pairs.column("together")[at] += together[kept]
-        self._pairs.column("follows")[at] += follows[kept]
-
-    def _first_meetings(self, users: Tensor, items: Tensor) -> Tensor:
-        """``[n]`` bool: events in which a user takes an item never taken before; ``users`` and ``items`` in order."""
-        pairs = distinct_pairs(users, items)
-        earliest = torch.full_like(pairs.left, users.shape[0]).scatter_reduce_(
-            0, pairs.place, torch.arange(users.shape[0]), "amin"
+        recent = self._history.recent(batch.users, self._window, batch.earlier)
+        had = self._history.had(batch.users, batch.items.unsqueeze(1), batch.earlier)[:, 0]
+        positive = batch.positive.numpy()
+        counted = kernels.count(
+            batch.items.numpy()[positive],
+            ~had.numpy()[positive],
+            recent.numpy()[positive],
+            self._count.view.numpy(),
+            self._audience.view.numpy(),
         )
-        first = torch.zeros(users.shape[0], dtype=torch.bool)
-        first[earliest] = True
-        return first & ~self._history.had(users, items.unsqueeze(1))[:, 0]
-
-    def _pairs_of(self, users: Tensor, items: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """For each pair in the window: earlier item, later item, and (float64, 0 or 1) whether the one came right after
-        the other and whether the user met the later one for the first time. ``users [n]`` sorted, ties in order.
-        """
-        place = occurrences(users).from_front
-        met = first.to(torch.float64)
-        pairs: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        for lag in range(1, min(self._window, int(place.max())) + 1):
-            same = users[lag:] == users[:-lag]
-            left = items[:-lag][same]
-            pairs.append((left, items[lag:][same], torch.full(left.shape, float(lag == 1)).double(), met[lag:][same]))
-        recent = self._history.recent(users, self._window)
-        distance = torch.arange(1, recent.shape[1] + 1) + place.unsqueeze(1)
-        known = (recent > 0) & (distance <= self._window)
-        direct = (distance[known] == 1).to(torch.float64)
-        after, meeting = (column.unsqueeze(1).expand_as(recent)[known] for column in (items, met))
-        pairs.append((recent[known], after, direct, meeting))
-        before, after, direct, meeting = (torch.cat(column) for column in zip(*pairs, strict=True))
-        counts = (before != after) & ((direct > 0) | (meeting > 0))
-        return before[counts], after[counts], direct[counts], meeting[counts]
+        done = 0
+        while True:
+            pairs = self._pairs
+            done = kernels.add(*counted, done, pairs.keys_array, pairs.values_array, pairs.may_widen)
+            if done == len(counted[0]):
+                return
+            pairs.widen()
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Name the recent item that gave most of the evidence."""
-        partners = self._partners(graph, queries)
-        query = torch.tensor([cause.query for cause in causes])
-        item = torch.tensor([cause.item for cause in causes]).view(-1, 1, 1)
-        share = (partners.together[query] * (partners.keys[query] == item)).sum(2)
-        by_share = partners.recent[query].gather(1, share.argmax(1, keepdim=True))[:, 0].tolist()
-        newest = partners.recent[query, 0].tolist()
+        recent = self._evidence(queries).recent.numpy()
+        query, item = (np.array([getattr(cause, name) for cause in causes]) for name in ("query", "item"))
+        succession = np.array([cause.feature.startswith("follows") for cause in causes])
+        pairs = self._pairs
+        by_share = kernels.witness(
+            recent[query],
+            item,
+            succession,
+            pairs.keys_array,
+            pairs.values_array,
+            self._audience.view.numpy(),
+            self._window,
+        )
         sentences = []
-        for cause, goes_with, follows in zip(causes, by_share, newest, strict=True):
-            direct = cause.feature.startswith("follows")
-            title = graph.catalogue.title(graph.item_ids[follows if direct else goes_with])
-            sentences.append(f"often {'follows' if direct else 'goes with'} {title}")
+        for direct, row in zip(succession.tolist(), by_share.tolist(), strict=True):
+            title = graph.catalogue.title(graph.item_ids[row])
+            sentences.append(f"often {'follows' if direct else 'goes with'} {title}" if row else "")
         return sentences
 
     def forget_user(self, user: int) -> None:

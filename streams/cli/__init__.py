@@ -16,7 +16,10 @@ from typing import Annotated
 import typer
 
 # In the order of the help page: what a newcomer tries first comes first.
-COMMANDS = ("demo", "up", "worker", "publish", "consume", "recommend", "replay", "validate", "topics")
+COMMANDS = (
+    *("demo", "up", "worker", "publish", "consume", "recommend", "replay", "evaluate", "ablate"),
+    *("validate", "data", "topics"),
+)
 ROOMS = ("dyngraph", "models", "llm_workers", "evaluation", "streams", "evergraph")
 
 USER_ERROR = 2

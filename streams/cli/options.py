@@ -30,6 +30,16 @@ Map = Annotated[
     typer.Option("--map", help="Say which column is which, e.g. --map user_id=who (may be repeated).", metavar="K=V"),
 ]
 Tz = Annotated[str | None, typer.Option(help="Time zone of times that name none.", show_default="UTC")]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of text files, e.g. latin-1, cp1252, utf-16.", show_default="UTF-8, or the layout's")
+]
+AssumeSorted = Annotated[
+    bool, typer.Option("--assume-sorted", help="Refuse a row that is earlier than one before it, instead of sorting.")
+]
+DropDuplicates = Annotated[
+    bool,
+    typer.Option("--drop-duplicates", help="Keep the first of the rows that say the same (user, item, type, time)."),
+]
 
 
 class BadOption(ValueError):

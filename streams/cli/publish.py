@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import Broker, Config, Json, Map, Prefix, Tz, broker_of, mapping, write_json
+from streams.cli.options import Broker, Config, Encoding, Json, Map, Prefix, Tz, broker_of, mapping, write_json
 from streams.settings import load_settings
 
 
@@ -17,12 +17,13 @@ def register(app: typer.Typer) -> None:
 
 
 def publish(
-    file: Annotated[Path, typer.Argument(help="RecBole .inter, CSV, TSV, JSON lines, Parquet, or a folder.")],
+    file: Annotated[Path, typer.Argument(help="A log in any layout of the manual, or its folder.")],
     broker: Broker = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.", show_default="full speed")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Publish the first N events only.")] = None,
     map_: Map = None,
     tz: Tz = None,
+    encoding: Encoding = None,
     prefix: Prefix = None,
     config: Config = None,
     json: Json = None,
@@ -36,7 +37,7 @@ def publish(
 
     settings = load_settings({"broker": broker, "prefix": prefix}, config=config)
     address = broker_of(settings)
-    log = read_log(file, mapping=mapping(map_), tz=tz)
+    log = read_log(file, mapping=mapping(map_), tz=tz, encoding=encoding)
     console = Console(stderr=True)
     for note in log.notes:
         console.print(note, style="dim", markup=False)

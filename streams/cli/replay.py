@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.options import BadOption, Json, Map, Tz, mapping, write_json
+from streams.cli.options import BadOption, Encoding, Json, Map, Tz, mapping, write_json
 
 if TYPE_CHECKING:
     from evaluation.prequential import ReplayReport
@@ -40,6 +40,7 @@ def replay(
     ] = None,
     map_: Map = None,
     tz: Tz = None,
+    encoding: Encoding = None,
     json: Json = None,
 ) -> None:
     """Read, replay, report."""
@@ -55,7 +56,7 @@ def replay(
     torch.set_num_threads(1)
     if half_life <= 0:
         raise BadOption(f"--half-life {half_life:g}: not above 0 days")
-    log = read_log(bundled_path() if file == "bundled" else Path(file), mapping=mapping(map_), tz=tz)
+    log = read_log(bundled_path() if file == "bundled" else Path(file), mapping=mapping(map_), tz=tz, encoding=encoding)
     log = log.head(limit) if limit else log
     console = Console(stderr=True)
     for note in log.notes:
@@ -83,7 +84,7 @@ def replay(
         report = prequential.report(
             {
                 "name": "prequential",
-                "steps": "journal" if journal else "no user at two moments within one step",
+                "steps": "journal" if journal else "whole baskets",
                 "batch": batch,
                 "warmup": warmup,
                 "mask_seen": mask_seen,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.options import Json, Map, Tz, mapping, write_json
+from streams.cli.options import AssumeSorted, DropDuplicates, Encoding, Json, Map, Tz, mapping, write_json
 
 if TYPE_CHECKING:
     from evaluation.readers import ValidationReport
@@ -20,15 +20,25 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    file: Annotated[Path, typer.Argument(help="RecBole .inter, CSV, TSV, JSON lines, Parquet, or a folder.")],
+    file: Annotated[Path, typer.Argument(help="A log in any layout of the manual, or its folder.")],
     map_: Map = None,
     tz: Tz = None,
+    encoding: Encoding = None,
+    assume_sorted: AssumeSorted = False,
+    drop_duplicates: DropDuplicates = False,
     json: Json = None,
 ) -> None:
     """Print a report; exit code 2 where the file would not be read."""
     from evaluation.readers import validate_log
 
-    report = validate_log(file, mapping=mapping(map_), tz=tz)
+    report = validate_log(
+        file,
+        mapping=mapping(map_),
+        tz=tz,
+        encoding=encoding,
+        assume_sorted=assume_sorted,
+        drop_duplicates=drop_duplicates,
+    )
     if json is not None:
         write_json(json, report.to_dict())
     for line in _lines(report):
@@ -46,11 +56,12 @@ def _lines(report: ValidationReport) -> list[str]:
     lines = [
         f"{report.path}: {report.rows:,} events of {report.users:,} users on {report.items:,} items"
         f" ({report.catalogue:,} in the catalogue)",
+        f"layout: {report.layout}",
         f"event types: {types}",
     ]
     if report.span is not None:
         first, last = (datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M") for ms in report.span)
         lines.append(f"time: {first} to {last} UTC" + ("" if report.in_time_order else ", not in time order (sorted)"))
-    lines.append(f"repeated rows: {report.duplicates:,} (kept)")
+    lines.append(f"rows that repeat another one exactly: {report.duplicates:,}")
     lines += [f"dropped, {reason}: {count:,}" for reason, count in report.dropped.items()]
     return lines + report.notes

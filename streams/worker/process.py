@@ -26,7 +26,8 @@ from faust.types import TP
 from dyngraph.admission import AdmissionConfig
 from dyngraph.shard import ShardConfig
 from dyngraph.weights import WeightsError
-from models.system import SystemConfig, build_engine, open_shard
+from models.system import SystemConfig, open_shard
+from models.warming import warm_up
 from streams.admin import check_topics
 from streams.settings import Settings
 from streams.worker.app import WorkerApp, build_app
@@ -83,7 +84,6 @@ class GraphWorker:
         self.counters = Counters()
         self.app = build_app(settings, broker)
         system = SystemConfig(seed=settings.seed)
-        self._warm_up = lambda: build_engine(system)
         self._warm: asyncio.Task[Any] | None = None
         self.host = ShardHost(
             lambda partition: open_shard(config, partition, system), config.folder, settings.partitions
@@ -110,9 +110,9 @@ class GraphWorker:
         states = await asyncio.to_thread(check_topics, self._broker, self._settings.prefix, self._settings.partitions)
         log_ids = {state.spec.name: state.topic_id or "" for state in states}
         self._log_id, self.host.users_log_id = log_ids["interactions"], log_ids["users"]
-        # The first engine of a process imports some nine hundred modules of torch: do it while the group is
-        # joined.
-        self._warm = asyncio.create_task(asyncio.to_thread(self._warm_up))
+        # The first engine of a process imports some nine hundred modules of torch, and the very first on a machine
+        # compiles its loops: do it while the group is joined.
+        self._warm = asyncio.create_task(asyncio.to_thread(warm_up))
         port = await self.port.start(self._settings.http_host, self._settings.http_port)
         try:
             write_note(self._settings, self._broker, port)

@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from faust.types import EventT, StreamT
 
-from dyngraph.lists import RecommendationList
+from dyngraph.events import EventType
+from dyngraph.lists import Filters, RecommendationList
 from dyngraph.shard import Shard
+from streams import messages
 from streams.codec import KEY_MISMATCH, NULL_KEY, BadMessage, decode
-from streams.messages import Filters, RecommendationRequest
+from streams.messages import RecommendationRequest
 from streams.partitioning import partition_of
 from streams.worker.counters import Counters
 from streams.worker.delivery import deliveries
@@ -32,10 +34,6 @@ LIST_FAILED = "list_failed"
 
 _AT_ONCE = 64
 """Requests answered in one turn on the shard."""
-
-_OVERFETCH = 10
-"""With filters so many times more items are ranked first: filters see the catalogue, which the ranking does
-not."""
 
 
 class Asked(NamedTuple):
@@ -118,7 +116,7 @@ class RequestsAgent:
         begun = time.perf_counter()
         try:
             requests = [one.request for one in asked]
-            made, weights = await lane.hosted.run(lambda shard: self._recommend(shard, requests), size=len(requests))
+            made, weights = await lane.hosted.run(lambda shard: answers(shard, requests), size=len(requests))
         except Exception as error:
             log.exception("%d requests from offset %d on failed", len(asked), asked[0].event.message.offset)
             text = f"the list could not be made ({type(error).__name__}: {error}): see the worker's log"
@@ -131,40 +129,29 @@ class RequestsAgent:
         ]
         return await self._makers[partition].publish(lists, elapsed_ms)
 
-    def _recommend(
-        self, shard: Shard, requests: Sequence[RecommendationRequest]
-    ) -> tuple[list[RecommendationList], int]:
-        """In the order of the requests, and the version they were made with; plain ones are ranked together."""
-        plain = [one for one in requests if one.filters is None and not one.exclude]
-        most = max((one.k for one in plain), default=0)
-        ready = iter(shard.recommend([one.user_id for one in plain], k=most)) if plain else iter(())
-        answers = []
-        for one in requests:
-            if one.filters is None and not one.exclude:
-                full = next(ready)
-                answers.append(RecommendationList(full.user_id, full.horizon, full.items[: one.k]))
-            else:
-                answers.append(self._filtered(shard, one))
-        return answers, shard.engine.encoder.version
 
-    def _filtered(self, shard: Shard, request: RecommendationRequest) -> RecommendationList:
-        filters = request.filters
-        k = request.k if filters is None else request.k * _OVERFETCH
-        (made,) = shard.recommend([request.user_id], k=k, exclude=request.exclude)
-        kept = [item for item in made.items if filters is None or self._passes(item.item_id, filters)]
-        return RecommendationList(made.user_id, made.horizon, kept[: request.k])
+def answers(shard: Shard, requests: Sequence[RecommendationRequest]) -> tuple[list[RecommendationList], int]:
+    """In the order of the requests, and the version they were made with; those that ask alike are ranked together."""
+    alike: dict[tuple[int, Filters], list[int]] = {}
+    for place, one in enumerate(requests):
+        alike.setdefault((one.k, _filters(one)), []).append(place)
+    made: dict[int, RecommendationList] = {}
+    for (k, filters), places in alike.items():
+        users = [requests[place].user_id for place in places]
+        made |= zip(places, shard.recommend(users, k=k, filters=filters), strict=True)
+    return [made[place] for place in range(len(requests))], shard.engine.encoder.version
 
-    def _passes(self, item_id: str, filters: Filters) -> bool:
-        """Whether the item fits by the catalogue; an unknown one fits only where nothing is asked."""
-        item = self._host.item(item_id)
-        if item is None:
-            return not (filters.categories or filters.brands or filters.price_min or filters.price_max)
-        if filters.categories and not set(filters.categories) & set(item.categories):
-            return False
-        if filters.brands and item.brand not in filters.brands:
-            return False
-        if filters.price_min is not None and (item.price is None or item.price < filters.price_min):
-            return False
-        if filters.price_max is not None and (item.price is None or item.price > filters.price_max):
-            return False
-        return item.available or not filters.available_only
+
+def _filters(request: RecommendationRequest) -> Filters:
+    """What the request asks for, as the engine takes it."""
+    asked = request.filters or messages.Filters()
+    return Filters(
+        exclude=request.exclude,
+        hide_after=tuple(EventType.of(name) for name in asked.hide_after),
+        categories=asked.categories,
+        without_categories=asked.without_categories,
+        brands=asked.brands,
+        price_min=asked.price_min,
+        price_max=asked.price_max,
+        available_only=asked.available_only,
+    )

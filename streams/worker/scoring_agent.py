@@ -127,6 +127,7 @@ class ListMaker:
                     score=item.score,
                     rank=item.rank,
                     source=item.source,
+                    probability=item.probability,
                     reasons=tuple(item.reasons),
                 )
                 for item in made.items

@@ -155,10 +155,6 @@ class ShardHost:
         for hosted in self:
             await hosted.run(lambda shard: shard.put_items(batch))
 
-    def item(self, item_id: str) -> Item | None:
-        """A catalogue entry, None where the catalogue has none."""
-        return self._catalogue.get(item_id)
-
     async def erase(self, user_id: str, offset: int) -> None:
         """Take a tombstone (`offset` in `users`) to the user's shard: now, or when that opens here."""
         self._tombstones[user_id] = offset

@@ -124,8 +124,7 @@ def _key(origin: Origin) -> str:
 
 def _item(origin: Origin) -> Item:
     if origin.value is None:
-        # Out of the catalogue: never shown again, but edges and titles of the past keep their meaning.
-        return Item(item_id=_key(origin), available=False)
+        return Item(item_id=_key(origin), available=False, withdrawn=True)
     message = decode(ItemMessage, origin.value, max_bytes=MAX_ITEM_BYTES)
     return Item(
         item_id=message.item_id,

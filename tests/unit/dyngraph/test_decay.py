@@ -55,3 +55,11 @@ def test_an_event_before_the_base_weighs_less_than_one() -> None:
     clock = DecayClock(HALF_LIFE_MS)
     clock.due(torch.tensor([START_MS]))
     assert clock.weight(torch.tensor([START_MS - 2 * HALF_LIFE_MS])).tolist() == [0.25]
+
+
+def test_what_an_event_weighs_does_not_depend_on_the_events_beside_it() -> None:
+    clock, ts = DecayClock(HALF_LIFE_MS), START_MS + torch.arange(1_003) * 7
+    clock.due(ts)
+    for size in (1, 7):
+        assert torch.cat([clock.weight(part) for part in ts.split(size)]).equal(clock.weight(ts))
+        assert torch.cat([clock.now(part) for part in ts.split(size)]).equal(clock.now(ts))

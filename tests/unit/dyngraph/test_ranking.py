@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dyngraph.ranking import candidate_ranks, contained, full_ranks, locate, unite
+from dyngraph.protocols import Sets
+from dyngraph.ranking import candidate_ranks, contains, full_ranks, locate, unite, without
 
 
 def matrix(rows: int, largest: int) -> st.SearchStrategy[list[list[int]]]:
@@ -25,18 +26,27 @@ def matrix(rows: int, largest: int) -> st.SearchStrategy[list[list[int]]]:
 def test_united_candidates_are_the_distinct_ones_of_all_proposals(
     left: list[list[int]], right: list[list[int]]
 ) -> None:
-    united = unite([torch.tensor(left), torch.tensor(right)])
+    united = unite([torch.tensor(left), torch.tensor(right)], 10)
     for row, one, other in zip(united.tolist(), left, right, strict=True):
         wanted = set(one) | set(other)
         assert sorted(item for item in row if item) == sorted(wanted - {0})
     assert united.shape[1] == max(1, *((row > 0).sum() for row in united))
 
 
+def as_sets(rows: list[list[int]]) -> Sets:
+    distinct = [list(dict.fromkeys(item for item in row if item)) for row in rows]
+    start = np.cumsum([0, *map(len, distinct)])
+    return Sets(start, np.array([item for row in distinct for item in row], dtype=np.int64))
+
+
 @settings(deadline=None)
 @given(matrix(2, 6), matrix(2, 6))
-def test_contained_says_for_each_item_whether_its_own_set_has_it(items: list[list[int]], sets: list[list[int]]) -> None:
-    answer = contained(torch.tensor(items), torch.tensor(sets)).tolist()
-    assert answer == [[item in known for item in row] for row, known in zip(items, sets, strict=True)]
+def test_what_stands_in_its_own_set_is_found_and_taken_out(items: list[list[int]], sets: list[list[int]]) -> None:
+    left = without(as_sets(sets), torch.tensor(items)).tolist()
+    assert left == [[0 if item in known else item for item in row] for row, known in zip(items, sets, strict=True)]
+    query = torch.tensor([0, 1])
+    found = contains(as_sets(sets), query, torch.tensor([row[0] for row in items])).tolist()
+    assert found == [row[0] in {*known} - {0} for row, known in zip(items, sets, strict=True)]
 
 
 @st.composite
@@ -83,10 +93,8 @@ def test_a_full_rank_counts_all_items_but_the_masked_ones(counts: list[int], dat
         data.draw(st.lists(st.sampled_from([i for i in items if i != target] or [0]), unique=True))
         for target in targets
     ]
-    width = max(1, *map(len, masked))
-    padded: Any = [row + [0] * (width - len(row)) for row in masked]
     scores = torch.tensor([99.0, *map(float, counts)], dtype=torch.float64)
-    ranks = full_ranks(scores, torch.tensor(targets), torch.tensor(padded)).tolist()
+    ranks = full_ranks(scores, torch.tensor(targets), as_sets(masked), torch.arange(len(targets))).tolist()
     for rank, target, out in zip(ranks, targets, masked, strict=True):
         others = [counts[item - 1] for item in items if item != target and item not in out]
         own = counts[target - 1]

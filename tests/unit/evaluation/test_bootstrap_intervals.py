@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from evaluation.intervals import Interval, paired_difference, user_interval
+from evaluation.intervals import paired_difference, user_interval
 
 
 def test_the_mean_is_the_plain_mean_and_lies_inside() -> None:
@@ -62,7 +62,7 @@ def test_a_paired_difference_sees_what_two_intervals_hide() -> None:
 
 def test_pairs_with_a_missing_half_are_left_out() -> None:
     difference = paired_difference([1.0, math.nan, 3.0], [0.0, 9.0, math.nan], ["a", "b", "c"])
-    assert difference == Interval(1.0, 1.0, 1.0)
+    assert (difference.mean, difference.low, difference.high) == (1.0, 1.0, 1.0)
 
 
 def test_the_same_seed_gives_the_same_interval_and_users_may_be_text() -> None:
@@ -83,3 +83,25 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         paired_difference([1.0], [1.0, 2.0], ["a"])
     with pytest.raises(ValueError, match="between 0 and 1"):
         user_interval([1.0], ["a"], level=1.0)
+
+
+def test_equal_models_have_p_1_and_a_constant_lead_has_the_smallest_p() -> None:
+    values, users = np.linspace(0, 1, 50), np.arange(50)
+    assert paired_difference(values, values, users).p == 1
+    assert paired_difference(values + 0.1, values, users, resamples=999).p == pytest.approx(2 / 1_000)
+
+
+def test_p_values_of_equal_models_are_spread_evenly() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=(200, 2, 60))
+    ps = [paired_difference(one, two, np.arange(60), resamples=200, seed=n).p for n, (one, two) in enumerate(noise)]
+    assert 0.01 < np.mean(np.array(ps) < 0.05) < 0.12
+    assert np.mean(ps) == pytest.approx(0.5, abs=0.07)
+
+
+def test_a_p_value_below_5_percent_goes_with_an_interval_without_zero() -> None:
+    rng = np.random.default_rng(4)
+    for lead in np.linspace(-0.6, 0.6, 13):
+        found = paired_difference(rng.normal(size=80) + lead, np.zeros(80), np.arange(80))
+        if abs(found.p - 0.05) > 0.01:  # On the very edge the quantile is interpolated.
+            assert (found.p < 0.05) == (found.low > 0 or found.high < 0)

@@ -147,14 +147,121 @@ def test_a_column_given_twice_is_refused(tmp_path: Path) -> None:
     assert "column 'user' stands there twice" in refusal(path)
 
 
-def test_another_encoding_is_named_with_line_byte_and_fix(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "text", "said"),
+    [
+        (
+            "latin-1",
+            "Zoë",
+            "byte 0xeb at position 46 is not UTF-8; if it stands for 'ë', read the file with --encoding latin-1",
+        ),
+        (
+            "cp1252",
+            "5€",
+            "byte 0x80 at position 45 is not UTF-8; if it stands for '€', read the file with --encoding cp1252",
+        ),
+    ],
+)
+def test_another_encoding_is_named_with_line_byte_and_fix_and_then_read(
+    tmp_path: Path, encoding: str, text: str, said: str
+) -> None:
     path = tmp_path / "shop.csv"
-    path.write_bytes((HEADER + GOOD + "Zoë,i,1600000000,1\n").encode("latin-1"))
+    path.write_bytes((HEADER + GOOD + f"{text},i,1600000000,1\n").encode(encoding))
     message = refusal(path)
-    assert f"{path}, line 3: byte 0xeb" in message
-    assert "UTF-8" in message
-    path.write_text(HEADER + GOOD, encoding="utf-16")
-    assert "UTF-16" in refusal(path)
+    assert message.startswith(f"{path}, line 3: ")
+    assert said in message
+    assert read_log(path, encoding=encoding).frame["user_id"].to_list() == ["ann", text]
+
+
+@pytest.mark.parametrize("extension", [".csv", ".jsonl"])
+def test_utf_16_is_named_and_then_read(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"shop{extension}"
+    text = HEADER + GOOD if extension == ".csv" else '{"user": "ann", "item": "i", "time": 1600000000}\n'
+    path.write_text(text, encoding="utf-16")
+    assert "the file is UTF-16" in refusal(path)
+    assert "--encoding utf-16" in refusal(path)
+    assert read_log(path, encoding="utf-16").frame["user_id"].to_list() == ["ann"]
+
+
+def test_streamed_reviews_are_read_in_another_encoding_too(tmp_path: Path) -> None:
+    path = tmp_path / "X_5.json"
+    line = '{"reviewerID": "Zoë", "asin": "B1", "overall": 5.0, "unixReviewTime": 1600000000}\n'
+    path.write_bytes(line.encode() + line.encode("latin-1"))
+    assert "X_5.json, line 2: byte 0xeb" in refusal(path)
+    path.write_bytes(line.encode("latin-1"))
+    assert read_log(path, encoding="latin-1").frame["user_id"].to_list() == ["Zoë"]
+    path.write_bytes(line.encode())
+    assert "X_5.json: what follows line 0 is not all ascii" in refusal(path, encoding="ascii")
+
+
+def test_a_wrong_or_unknown_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(HEADER + GOOD + "Zoë,i,1600000000,1\n")
+    assert "line 3: the bytes at position" in refusal(path, encoding="ascii")
+    assert "--encoding rot13: no such encoding" in refusal(path, encoding="rot13")
+    assert "--encoding klingon: no such encoding" in refusal(path, encoding="klingon")
+
+
+def test_an_unsorted_log_is_sorted_or_refused_with_line_and_both_times(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(
+        "user,item,time\na,i,1600000000\n\nb,i,1600000060\nc,i,1600000070\nd,i,1600000065\ne,i,1600000001\n"
+    )
+    log = read_log(path)
+    assert log.frame["user_id"].to_list() == ["a", "e", "b", "d", "c"]
+    assert "rows were not in time order: sorted (stable)" in log.notes
+    message = refusal(path, assume_sorted=True)
+    assert f"{path}, line 6: its time '1600000065' is before '1600000070' of line 5" in message
+    assert "sort it by time, or leave out --assume-sorted" in message
+    path.write_text("user,item,time\na,i,1600000000\nb,i,1600000000\n")
+    assert len(read_log(path, assume_sorted=True)) == 2
+
+
+def test_repeated_rows_are_kept_or_dropped_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(HEADER + GOOD + GOOD + "ann,i,1600000000,2\n" + "ann,i,1600000001,1\n")
+    kept, dropped = read_log(path), read_log(path, drop_duplicates=True)
+    assert len(kept) == 4
+    assert "1 rows repeat another one exactly: kept, as each is an event" in kept.notes
+    assert kept.dropped == {}
+    assert dropped.frame["value"].to_list() == [1.0, 1.0]
+    assert dropped.dropped == {"repeated (user, item, event type, time)": 2}
+    assert not any("kept" in note for note in dropped.notes)
+
+
+def test_logs_that_can_show_little_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text("user,item,time\na,i,1600000000\na,j,1600000000\n")
+    notes = read_log(path).notes
+    assert "all events are of one user: nothing can be learned from what others did" in notes
+    assert "all events carry one time: their order is that of the file" in notes
+    path.write_text("user,item,time\na,i,1600000000\nb,j,1600000001\n")
+    assert not any(note.startswith("all events") for note in read_log(path).notes)
+
+
+def test_published_splits_and_labels_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text("user,item,time,split,label\na,i,1600000000,test,1\nb,i,1600000001,train,0\n")
+    log = read_log(path)
+    assert log.frame["user_id"].to_list() == ["a", "b"]
+    assert "columns not read: split, label" in log.notes
+    assert "column split is a split: a log is replayed in its own time order, all of it" in log.notes
+
+
+def test_relations_without_times_are_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "x.kg.gz"
+    path.write_bytes(gzip.compress(b"head_id:token\trelation_id:token\ttail_id:token\n1\t2\t3\n"))
+    assert "relations without times" in refusal(path)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("user,item\na,i\n")
+    assert "no column for ts" in refusal(pairs)
+    assert "a list without times cannot be replayed in time order" in refusal(pairs)
+
+
+def test_items_that_the_catalogue_lacks_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "interactions.csv").write_text(HEADER + GOOD + "ann,j,1600000000,1\n")
+    (tmp_path / "items.csv").write_text("item_id,title\ni,Lamp\n")
+    assert "1 items with interactions are not in the catalogue" in read_log(tmp_path).notes
 
 
 def test_files_that_are_no_log_are_refused_in_a_line(tmp_path: Path) -> None:
@@ -169,7 +276,8 @@ def test_files_that_are_no_log_are_refused_in_a_line(tmp_path: Path) -> None:
     assert "at least one" in refusal(at("header.csv", HEADER.encode()))
     assert "at least one" in refusal(at("blank.csv", HEADER.encode() + b"\n\n"))
     assert "line 1: the line is empty" in refusal(at("late.csv", b"\n" + HEADER.encode()))
-    assert "'.xlsx' is not known" in refusal(at("shop.xlsx", b"PK"))
+    assert "'.docx' is not known" in refusal(at("shop.docx", b"PK"))
+    assert "not a readable workbook" in refusal(at("shop.xlsx", b"PK"))
     assert "cannot be read" in refusal(at("shop.csv.gz", b"no gzip"))
     assert "cannot be read" in refusal(at("cut.csv.gz", gzip.compress(HEADER.encode() * 999)[:-9]))
     assert "not a readable Parquet file" in refusal(at("shop.parquet", b"PAR1 but no more"))

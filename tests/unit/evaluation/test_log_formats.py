@@ -197,10 +197,13 @@ def test_of_items_given_twice_the_last_word_holds_and_is_counted(tmp_path: Path)
     assert log.dropped == {"catalogue rows of an item given again": 1}
 
 
-def test_titles_among_the_interactions_become_the_catalogue_latest_in_time_first(tmp_path: Path) -> None:
+def test_titles_among_the_interactions_become_the_catalogue_and_no_later_one_replaces_the_first(tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
-    path.write_text("user,item,time,Description\na,i,1600000009,New\na,i,1600000001,Old\nb,j,1600000001,\n")
-    assert read_log(path).catalogue == {"i": Item("i", title="New"), "j": Item("j")}
+    path.write_text(
+        "user,item,time,Description\na,i,1600000009,News from the future\na,i,1600000001,\na,i,1600000002,Lamp\n"
+        "b,j,1600000001,\n"
+    )
+    assert read_log(path).catalogue == {"i": Item("i", title="Lamp"), "j": Item("j")}
 
 
 def test_quotes_line_breaks_and_byte_order_marks_are_understood_in_csv(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_sums_are_those_of_plain_python(seed: int, step_ms: int) -> None:
         top = max(sums[name, half_life] for name in names)
         for name, features in rig.features("anyone").items():
             share = sums[name, half_life] / top if top else 0.0
-            assert features[feature] == pytest.approx(math.log1p(99 * share) / math.log(100), abs=1e-5)
+            assert features[feature] == pytest.approx(min(max(1 + math.log(0.003 + share) / 5.8, 0), 1), abs=1e-5)
     top = max(sums[name, LONG_MS] for name in names)
     if top:
         expected = [sums[name, LONG_MS] / top for name in names]

@@ -1,57 +1,67 @@
-"""The ranker's gates know minutes from hours, and its learning rate settles."""
+"""The ranker's gradients are right, its signs hold, and its learning rate settles."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 from unit.dyngraph.small_logs import SMALL, fed, random_log, top
 
 from dyngraph.protocols import Feature, Signal
-from models.ranker import LEAST_RATE, SETTLING, GatedRanker
-from models.system import CONTEXT, SystemConfig, build_engine
+from models.ranker import LEAST_RATE, REFUSAL, SETTLING, GatedRanker, RankerUpdate
+from models.system import SystemConfig, build_engine
 
 FEATURES = (Feature("raises", Signal.RAISES), Feature("learned", Signal.LEARNED), Feature("lowers", Signal.LOWERS))
 
 
-def away(minutes: float, events: int = 9) -> torch.Tensor:
-    """The engine's context of a user with so many events, away for so long."""
-    return torch.tensor([[math.log1p(events), math.log1p(minutes / 1440)]]) / 5
+CONTEXT = torch.tensor([[0.4, 0.1, 0.3, 0.0, 0.5, 0.2]])
 
 
-def test_a_gate_can_tell_a_minute_from_an_hour() -> None:
-    ranker = GatedRanker(FEATURES, CONTEXT)
+@pytest.mark.parametrize("signal", list(Signal))
+def test_gradients_are_those_of_the_softmax_loss(signal: Signal) -> None:
+    ranker = GatedRanker([Feature(f"f{number}", signal) for number in range(3)], 6)
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(2, 5, 3, generator=generator)
+    context, query, place = torch.rand(2, 6, generator=generator), torch.tensor([0, 1, 1]), torch.tensor([2, 0, 4])
+    valid = torch.ones(2, 5, dtype=torch.bool)
+    valid[0, 4] = False
+
+    def scores(gates: torch.Tensor) -> torch.Tensor:
+        return torch.bmm(features, gates.unsqueeze(2)).squeeze(2).masked_fill(~valid, -torch.inf)
+
+    update = ranker.plan(features, context, scores(ranker.gates(context)), query, place)
+    assert isinstance(update, RankerUpdate)
+    raw = ranker.bias + context @ ranker.slope
+    gates = {Signal.RAISES: torch.nn.functional.softplus(raw), Signal.LEARNED: raw}.get(signal, 0 * raw - 20)
+    loss = torch.nn.functional.cross_entropy(scores(gates)[query], place)
+    assert update.loss == pytest.approx(float(loss.detach()), rel=1e-5)
+    wanted = torch.autograd.grad(loss, [ranker.bias, ranker.slope], allow_unused=True, materialize_grads=True)
+    for found, gradient in zip(ranker.gradients(update.lessons[0]).values(), wanted, strict=True):
+        torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_only_the_gate_of_a_learned_feature_may_turn() -> None:
+    ranker = GatedRanker(FEATURES, 6)
     with torch.no_grad():
-        ranker.slope[CONTEXT] = 1.0
-    ones, valid = torch.ones(1, 1, len(FEATURES)), torch.ones(1, 1, dtype=torch.bool)
-    learned = [float(ranker.score(ones, away(minutes), valid)[0, 0, 1]) for minutes in (0, 1, 60)]
-    assert learned == pytest.approx([0, math.log1p(1) / 10, math.log1p(60) / 10], abs=1e-4)
-
-
-def test_a_gate_can_tell_an_unknown_user() -> None:
-    ranker = GatedRanker(FEATURES, CONTEXT)
-    with torch.no_grad():
-        ranker.slope[CONTEXT + 1] = 1.0
-    ones, valid = torch.ones(1, 1, len(FEATURES)), torch.ones(1, 1, dtype=torch.bool)
-    learned = [float(ranker.score(ones, away(0, events), valid)[0, 0, 1]) for events in (0, 1)]
-    assert learned == [1.0, 0.0]
+        ranker.bias.fill_(-3.0)
+    raises, learned, lowers = ranker.gates(CONTEXT)[0].tolist()
+    assert raises > 0 > learned
+    assert lowers == -REFUSAL
 
 
 def test_the_learning_rate_falls_to_its_floor_and_survives_a_snapshot() -> None:
     def learn(ranker: GatedRanker) -> float:
-        features, valid = torch.eye(3).unsqueeze(0), torch.ones(1, 3, dtype=torch.bool)
+        features = torch.eye(3).unsqueeze(0)
         before = ranker.bias.detach().clone()
-        update = ranker.plan(features, away(1), valid, torch.tensor([0]), torch.tensor([0]))
+        update = ranker.plan(features, CONTEXT, torch.zeros(1, 3), torch.tensor([0]), torch.tensor([0]))
         assert update is not None
         update.apply()
         return float((ranker.bias.detach() - before).abs().max())
 
-    young = GatedRanker(FEATURES, CONTEXT)
+    young = GatedRanker(FEATURES, 6)
     first = learn(young)
-    old = GatedRanker(FEATURES, CONTEXT)
+    old = GatedRanker(FEATURES, 6)
     old.learned = 1_000 * SETTLING
-    again = GatedRanker(FEATURES, CONTEXT)
+    again = GatedRanker(FEATURES, 6)
     again.load_state(old.state())
     assert young.learned == 1
     assert again.learned == old.learned

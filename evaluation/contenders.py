@@ -1,0 +1,129 @@
+"""Who can be evaluated: every registered baseline, and the engine itself, whole or without one of its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from evaluation.coded import CodedLog
+from evaluation.protocols import Outcome, Plan
+from evaluation.protocols.holdout import leave_one_out
+from evaluation.protocols.prequential import prequential, silent
+from evaluation.readers.log import InteractionLog
+from evaluation.tuning import SINCE, UPTO, plan_settings, tuned
+from models.baselines import Recommender, Setting, baseline_names, build_baseline
+
+EVERGRAPH = "evergraph"
+WITHOUT = f"{EVERGRAPH} without "
+
+Progress = Callable[[int, dict[str, float]], None]
+"""Hears how many events are done and rolling figures such as ``{"ndcg@10": 0.04}``, or :data:`TUNING`."""
+
+TUNING = "tuning"
+"""The figure that says, before a walk, how many settings have been tried."""
+
+
+class UnknownContender(ValueError):
+    """Raised for a name that is no contender."""
+
+
+def contender_names() -> list[str]:
+    """The engine, then every baseline."""
+    return [EVERGRAPH, *baseline_names()]
+
+
+def source_names() -> list[str]:
+    """The sources of candidates and features that the engine can be run without."""
+    from models.system import build_engine
+
+    return [source.name for source in build_engine().sources]
+
+
+def check(name: str) -> None:
+    """Raises UnknownContender, naming the known ones."""
+    if name.startswith(WITHOUT):
+        source, known = name.removeprefix(WITHOUT), source_names()
+        if source not in known:
+            raise UnknownContender(f"source {source!r} is unknown; use one of: {', '.join(known)}")
+    elif name not in contender_names():
+        known = contender_names()
+        raise UnknownContender(
+            f"model {name!r} is unknown; use some of: {', '.join(known)}, or {WITHOUT!r} and a source's name"
+        )
+
+
+def check_trials(coded: CodedLog, plan: Plan, trials: int) -> None:
+    """Raises ValueError where the plan leaves no events to tune baselines on."""
+    if plan.protocol.startswith("leave-one-out"):
+        raise ValueError(
+            f"trials = {trials}: {plan.protocol} holds events out everywhere in the log, so none is left to tune on; "
+            "leave trials out"
+        )
+    if int(_tuning_ends(plan) * len(coded)) < 2:
+        raise ValueError(f"trials = {trials}: needs a warm-up to tune on, and warmup is {plan.warmup:g}; raise it")
+
+
+def modules(name: str, plan: Plan, trials: int | None = None) -> tuple[str, ...]:
+    """The modules that, with all they import, decide the outcome of a contender: what a kept one depends on."""
+    if name == EVERGRAPH or name.startswith(WITHOUT):
+        return ("evaluation.contending_engine",)
+    tuning = ("evaluation.tuning",) if trials is not None else ()
+    protocol = "holdout" if plan.protocol.startswith("leave-one-out") else "prequential"
+    return (type(build_baseline(name)).__module__, f"evaluation.protocols.{protocol}", *tuning)
+
+
+def run(
+    name: str,
+    log: InteractionLog,
+    coded: CodedLog,
+    plan: Plan,
+    progress: Progress = silent,
+    *,
+    trials: int | None = None,
+) -> Outcome:
+    """Walk the log with a fresh contender.
+
+    ``coded`` is ``log`` as arrays. With ``trials`` a baseline's settings are picked on a slice of the warm-up among so
+    many; the engine has its own. Raises UnknownContender, or ValueError where the protocol cannot be followed.
+    """
+    check(name)
+    if name == EVERGRAPH or name.startswith(WITHOUT):
+        from evaluation.contending_engine import run_engine
+
+        without = () if name == EVERGRAPH else (name.removeprefix(WITHOUT),)
+        return run_engine(name, log, coded, plan, progress, without=without)
+    settings, told = _settings(name, coded, plan, trials, progress)
+
+    def build() -> Recommender:
+        return build_baseline(name, **settings)
+
+    walk = leave_one_out if plan.protocol.startswith("leave-one-out") else prequential
+    outcome = walk(coded, build, plan, progress)
+    return replace(outcome, settings=outcome.settings | told)
+
+
+def _settings(
+    name: str, coded: CodedLog, plan: Plan, trials: int | None, progress: Progress
+) -> tuple[dict[str, Setting], dict[str, Setting]]:
+    """What a baseline is built with beyond its defaults, and what a report says of how that was chosen."""
+    if trials is None:
+        return plan_settings(name, plan), {}
+    check_trials(coded, plan, trials)
+    upto = _tuning_ends(plan)
+
+    def tell(done: int) -> None:
+        progress(len(coded) * done // trials, {TUNING: done})
+
+    tell(0)
+    found = tuned(name, coded, plan, trials=trials, seed=plan.seed, since=upto * SINCE / UPTO, upto=upto, progress=tell)
+    best = max(trial.ndcg for trial in found.trials)
+    return found.settings, {
+        "tuned_on": f"events {found.since + 1:,} to {found.upto:,}",
+        "tuned_with": f"{len(found.trials)} trials",
+        f"tuned_ndcg@{plan.k}": best,
+    }
+
+
+def _tuning_ends(plan: Plan) -> float:
+    """The share of the log that tuning may see."""
+    return min(UPTO, plan.warmup) if plan.protocol == "prequential" else UPTO

@@ -1,0 +1,105 @@
+"""An experiment: contenders walk one log under one plan, each outcome is kept, and the figures are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from dyngraph.events import EventType
+from evaluation import contenders
+from evaluation.coded import TARGETS, CodedLog, coded
+from evaluation.experiments.keeping import Keeper, fingerprint
+from evaluation.experiments.provenance import code_digest, log_digest
+from evaluation.protocols.outcome import Outcome
+from evaluation.protocols.plan import Plan, evaluated_rows
+from evaluation.readers.log import InteractionLog
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is compared, on what, and how. Contenders are compared with the first one."""
+
+    data: str
+    """How a user names the log in a command."""
+    contenders: tuple[str, ...]
+    plan: Plan
+    targets: tuple[EventType, ...] = TARGETS
+    rating_threshold: float | None = None
+    limit: int | None = None
+    """Walk the first so many events only."""
+    window: int = 5_000
+    """Evaluated events under the rolling figures. Changes curves, never an outcome."""
+    trials: int | None = None
+    """Settings that each baseline tries on a slice of the warm-up; None: its defaults."""
+    ablation: bool = False
+    reading: tuple[tuple[str, str], ...] = ()
+    """Further options of the command that say how the file is read."""
+
+
+class Watcher(Protocol):
+    """Hears how an experiment goes."""
+
+    def begins(self, contender: str, events: int) -> None:
+        """A contender starts on ``events`` events."""
+        ...
+
+    def advances(self, events: int, lately: dict[str, float]) -> None:
+        """It has done so many, with these rolling figures."""
+        ...
+
+    def ends(self, contender: str, outcome: Outcome, kept: bool) -> None:
+        """It is done; ``kept``: its outcome was taken from an earlier run."""
+        ...
+
+
+def code_log(experiment: Experiment, log: InteractionLog) -> CodedLog:
+    """The log as arrays. Raises ValueError where too little of it can be evaluated, or tuned on."""
+    walked = coded(log, experiment.targets, experiment.rating_threshold)
+    plan = experiment.plan
+    if experiment.trials is not None:
+        contenders.check_trials(walked, plan, experiment.trials)
+    if plan.protocol in ("prequential", "time-split"):
+        there = int(evaluated_rows(walked, replace(plan, sample=None)).sum())
+        if plan.sample is not None and plan.sample > there:
+            raise ValueError(
+                f"sample = {plan.sample:,} is more than the {there:,} events that can be evaluated; "
+                "give fewer, or leave it out"
+            )
+    return walked
+
+
+def conduct(
+    experiment: Experiment, log: InteractionLog, walked: CodedLog, keeper: Keeper, watcher: Watcher
+) -> list[Outcome]:
+    """Each contender's outcome in turn, run now or taken from an earlier run of the same.
+
+    An experiment that is stopped leaves the finished ones with ``keeper``.
+    """
+    data = log_digest(log, walked)
+    outcomes = []
+    for name in experiment.contenders:
+        mark = fingerprint(
+            name,
+            log=data,
+            plan=experiment.plan,
+            code=code_digest(contenders.modules(name, experiment.plan, experiment.trials)),
+            trials=experiment.trials,
+        )
+        outcome = keeper.find(name, mark)
+        kept = outcome is not None
+        if outcome is None:
+            watcher.begins(name, len(walked))
+            outcome = contenders.run(name, log, walked, experiment.plan, watcher.advances, trials=experiment.trials)
+            keeper.keep(name, mark, outcome)
+        watcher.ends(name, outcome, kept)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises ValueError for an unknown contender, naming the known ones, and for one that is named twice."""
+    for place, name in enumerate(names):
+        contenders.check(name)
+        if name in names[:place]:
+            raise ValueError(f"model {name!r} is named twice; name each once")
