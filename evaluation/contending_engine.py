@@ -26,7 +26,7 @@ from evaluation.readers.log import InteractionLog
 from models.baselines.recommender import Setting
 from models.system import SystemConfig, build_engine
 
-BATCH = 128
+BATCH = 64
 """Events of one step."""
 ASKED_AT_ONCE = 64
 """Users ranked together where events are held out."""

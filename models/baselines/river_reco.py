@@ -6,7 +6,7 @@ they left, so that every interaction is an example with target 1 (0 for a dislik
 ``negatives`` items drawn evenly from those seen so far with target 0.
 
 ``river.reco`` answers for one pair at a time (some 2 µs each). A copy of its item side, renewed row by row as it
-learns, gives the same numbers for all items by one product; a test holds the two equal. Learning takes some 25 µs an
+learns, gives the same numbers for all items by one product; a test holds the two equal. Learning takes some 20 µs an
 example, whatever the number of items.
 """
 
@@ -25,9 +25,9 @@ from models.baselines.recommender import Basket, Setting
 class RiverMF:
     """``river.reco.BiasedMF`` on implicit feedback.
 
-    ``width`` factors, learning rate ``lr`` for factors and biases alike, L2 penalty ``reg`` on both, ``passes`` over
-    each basket. The defaults are the best of 5 trials on events 40 to 50 % of ml-100k. Raises ValueError for a
-    width, ``negatives`` or ``passes`` below 1.
+    ``width`` factors, learning rates ``lr`` of factors and ``bias_lr`` of biases, L2 penalty ``reg`` on both,
+    ``passes`` over each basket. The defaults are the best of 5 trials on events 40 to 50 % of ml-100k. Raises
+    ValueError for a width, ``negatives`` or ``passes`` below 1.
     """
 
     name = "river-reco"

@@ -37,7 +37,7 @@ class NewcomerSource:
     """
 
     name = "newcomers"
-    features = tuple(Feature(name, Signal.LEARNED) for name in HALF_LIVES_MS)
+    features = tuple(Feature(name, Signal.RAISES) for name in HALF_LIVES_MS)
 
     def __init__(self, history: HistorySource, propose: int = 20) -> None:
         self._history, self._propose = history, propose

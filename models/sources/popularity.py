@@ -42,12 +42,12 @@ class PopularitySource:
 
     name = "popularity"
     features = (
-        Feature("popular_hour", Signal.LEARNED),
-        Feature("trending", Signal.LEARNED),
-        Feature("popular", Signal.LEARNED),
-        Feature("popular_month", Signal.LEARNED),
-        Feature("popular_year", Signal.LEARNED),
-        Feature("popular_always", Signal.LEARNED),
+        Feature("popular_hour", Signal.RAISES),
+        Feature("trending", Signal.RAISES),
+        Feature("popular", Signal.RAISES),
+        Feature("popular_month", Signal.RAISES),
+        Feature("popular_year", Signal.RAISES),
+        Feature("popular_always", Signal.RAISES),
         Feature("just_taken", Signal.LEARNED),
         Feature("new", Signal.LEARNED),
     )

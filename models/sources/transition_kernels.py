@@ -151,7 +151,7 @@ def describe(start: Ints, items: Ints, values: Values, rows: Ints, length: int) 
                     made[q, c, 2 * kind] = share
                     made[q, c, 2 * kind + 1] = min(max(1 + np.log(_FLOOR + share) / _SPAN, 0.0), 1.0)
             made[q, c, 2 * KINDS] = np.sqrt(values[at, 1] / (1 + values[at, 1]))
-            made[q, c, 2 * KINDS + 1] = np.sqrt(values[at, 3] / (1 + values[at, 3]))
+            made[q, c, 2 * KINDS + 1] = np.sqrt(values[at, 4] / (1 + values[at, 4]))
     return made
 
 

@@ -34,7 +34,7 @@ FAILURES = [
     ("encoder", "embed"),
     ("encoder", "plan"),
     ("encoder", "grow"),
-    ("ranker", "score"),
+    ("ranker", "gates"),
     ("ranker", "plan"),
     *((source, method) for source in ("graph", "history", "popularity") for method in ("grow", "propose", "describe")),
 ]

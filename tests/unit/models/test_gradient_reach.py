@@ -6,6 +6,7 @@ import pytest
 import torch
 from unit.dyngraph.small_logs import EVERY_KIND, SMALL, fed, feed, random_log
 
+from dyngraph.events import Item
 from dyngraph.protocols import Signal
 from models.ranker import GatedRanker
 from models.system import SystemConfig, build_engine
@@ -47,6 +48,8 @@ def test_every_weight_tensor_of_encoder_and_ranker_moves(name: str) -> None:
 
 def test_the_gate_of_every_feature_moves_but_the_fixed_ones() -> None:
     engine = build_engine(SMALL)
+    named = {event.item_id for _, event in LOG}
+    engine.graph.catalogue.put(Item(name, brand=f"brand {number % 3}") for number, name in enumerate(sorted(named)))
     start = engine.ranker.state()["weight.bias"].clone(), engine.ranker.state()["weight.slope"].clone()
     feed(engine, LOG, 16)
     bias, slope = engine.ranker.state()["weight.bias"], engine.ranker.state()["weight.slope"]

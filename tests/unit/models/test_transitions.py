@@ -18,7 +18,7 @@ from models.sources.history import HistorySource
 from models.sources.transitions import TransitionSource
 
 KINDS = ("together_now", "together", "together_long", "follows", "follows_recent", "leads_to")
-STRENGTHS = ("together", "follows")
+STRENGTHS = {"together": "together_strength", "follows_recent": "follows_strength"}
 
 
 class Counting:
@@ -82,10 +82,10 @@ def compare(rig: SourceRig, reference: Counting, users: set[str]) -> None:
                 assert features[name] == pytest.approx(share, rel=1e-5)
                 log_share = min(max(1 + math.log(0.003 + share) / 5.8, 0.0), 1.0) if share else 0.0
                 assert features[f"{name}_log"] == pytest.approx(log_share, rel=1e-4, abs=1e-5)
-        for name in STRENGTHS:
+        for name, feature in STRENGTHS.items():
             for item, features in found.items():
                 strength = math.sqrt(expected[item][name] / (1 + expected[item][name]))
-                assert features[f"{name}_strength"] == pytest.approx(strength, rel=1e-5)
+                assert features[feature] == pytest.approx(strength, rel=1e-5)
         assert rig.proposed(user) == {item for item, evidence in expected.items() if any(evidence.values())}
 
 
