@@ -31,9 +31,9 @@ from dyngraph.order import Moment
 from dyngraph.protocols import (
     Baseline,
     Encoder,
+    Habits,
     Queries,
     Ranker,
-    SeenItems,
     Sets,
     Source,
     Update,
@@ -83,9 +83,9 @@ class Engine:
     """A dynamic graph, the models over it, and the order in which they act.
 
     ``sources`` propose and describe candidates, ``ranker`` orders them; ``baselines`` are ranked beside them on every
-    event. ``history`` is the source that knows what a user has met; it serves the ``mask_seen`` setting, under which
-    known items leave every ranking (the published protocol on data without repeats). ``watched`` sources keep their
-    state up to date without taking part in the ranking. ``kept`` places of every ranking are told in the step's result.
+    event. ``habits`` tells the ranker what kind of user asks, ``met`` what a user has met: with ``mask_seen`` that is
+    taken out of every ranking (the published protocol on data without repeats). ``watched`` sources keep their state up
+    to date without taking part in the ranking. ``kept`` places of every ranking are told in the step's result.
     Without ``within_batch`` a ranking does not know what its user did earlier in the same batch, as is the rule where
     batches of published link prediction are compared.
     """
@@ -96,7 +96,7 @@ class Engine:
         encoder: Encoder,
         sources: Sequence[Source],
         ranker: Ranker,
-        history: SeenItems,
+        habits: Habits,
         baselines: Sequence[Baseline] = (),
         *,
         watched: Sequence[Source] = (),
@@ -112,7 +112,7 @@ class Engine:
         self.encoder = encoder
         self.sources = list(sources)
         self.ranker = ranker
-        self.history = history
+        self.habits = habits
         self.baselines = list(baselines)
         self.met = met or MetItems()
         self.rerank = rerank
@@ -306,7 +306,7 @@ class Engine:
         if sieve is not None:
             items = sieve.candidates(users, items, k)
         # A batch needs to know what was met for its figures, a list only where it is to be hidden.
-        seen = self.history.seen(users, earlier) if self.mask_seen or earlier is not None else None
+        seen = self.met.seen(users, earlier) if self.mask_seen or earlier is not None else None
         if self.mask_seen and seen is not None:
             items = without(seen, items)
         valid = items > 0
@@ -334,7 +334,7 @@ class Engine:
             torch.log1p(away / 60_000) / 10,
             (events == 0).to(torch.float32),
         )
-        return torch.cat((torch.stack(columns, dim=1), self.history.habits(users, earlier)), dim=1)
+        return torch.cat((torch.stack(columns, dim=1), self.habits.habits(users, earlier)), dim=1)
 
     def _lists(self, users: Sequence[str], ranking: _Ranking, at: Moment, k: int) -> list[RecommendationList]:
         columns, probability = pick(

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dyngraph.batch import EventBatch
+from dyngraph.earlier import Earlier
 from dyngraph.events import EventType
 from dyngraph.graph import DynamicGraph
+from dyngraph.protocols import Sets
 from dyngraph.state import State
 
 Keys = NDArray[np.int64]
@@ -61,12 +63,25 @@ class MetItems:
             _look_up(keys, kinds, users.numpy(), items.numpy(), found)
         return torch.from_numpy(found)
 
+    def seen(self, users: Tensor, earlier: Earlier | None = None) -> Sets:
+        """What each of ``users [U]`` has met in whichever way, ``earlier`` in the same batch too."""
+        earlier = earlier or Earlier.none(len(users))
+        # A pair stands in several runs until they are merged: gathered run by run first, made distinct after that.
+        runs = [(keys, *_slices(keys, users)) for keys, _ in self._runs]
+        lengths = earlier.stop - earlier.start + sum(high - low for _, low, high in runs)
+        start = np.r_[0, np.cumsum(lengths)]
+        items, end = np.zeros(start[-1], np.int64), start[:-1].copy()
+        for keys, low, high in runs:
+            _gather(keys, low, high, items, end)
+        _gather(earlier.items, earlier.start, earlier.stop, items, end)
+        return Sets(*_distinct(start, items))
+
     def most(self, users: Tensor) -> int:
         """No one of ``users [U]`` has met more items than this."""
-        first = users.numpy() << 32
-        counts = np.zeros(len(first), np.int64)
+        counts = np.zeros(len(users), np.int64)
         for keys, _ in self._runs:
-            counts += np.searchsorted(keys, first + (1 << 32)) - np.searchsorted(keys, first)
+            low, high = _slices(keys, users)
+            counts += high - low
         return int(counts.max(initial=0))
 
     def forget_user(self, user: int) -> None:
@@ -97,6 +112,36 @@ def _merged(keys: Keys, kinds: Kinds) -> tuple[Keys, Kinds]:
     keys, kinds = keys[order], kinds[order]
     first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
     return keys[first], np.bitwise_or.reduceat(kinds, first)
+
+
+def _slices(keys: Keys, users: Tensor) -> tuple[Keys, Keys]:
+    """Where each user's pairs begin and end in a run."""
+    first = users.numpy() << 32
+    return np.searchsorted(keys, first), np.searchsorted(keys, first + (1 << 32))
+
+
+@njit(cache=True)
+def _gather(keys: Keys, low: Keys, high: Keys, items: Keys, end: Keys) -> None:
+    """Write the items of ``keys[low[u]:high[u]]`` behind ``end[u]``, which moves on."""
+    for u in range(low.shape[0]):
+        for at in range(low[u], high[u]):
+            items[end[u]] = keys[at] & 0xFFFFFFFF
+            end[u] += 1
+
+
+@njit(cache=True)
+def _distinct(start: Keys, items: Keys) -> tuple[Keys, Keys]:
+    """Each set once, and without row 0."""
+    stamp = np.zeros(items.max() + 1 if items.size else 1, np.int64)
+    kept, made, end = np.zeros_like(start), np.zeros_like(items), 0
+    for u in range(start.shape[0] - 1):
+        for at in range(start[u], start[u + 1]):
+            if items[at] > 0 and stamp[items[at]] != u + 1:
+                stamp[items[at]] = u + 1
+                made[end] = items[at]
+                end += 1
+        kept[u + 1] = end
+    return kept, made[:end]
 
 
 @njit(cache=True)

@@ -199,16 +199,8 @@ class Source(Stateful, Protocol):
         ...
 
 
-class SeenItems(Source, Protocol):
-    """A source that also knows which items a user has met."""
-
-    def seen(self, users: Tensor, earlier: Earlier | None = None) -> Sets:
-        """The items that the users have met, those they refused too."""
-        ...
-
-    def had(self, users: Tensor, items: Tensor, earlier: Earlier | None = None) -> Tensor:
-        """``[U, C]`` bool: which of ``items [U, C]`` the users had."""
-        ...
+class Habits(Protocol):
+    """What knows how its users go about things."""
 
     def habits(self, users: Tensor, earlier: Earlier | None = None) -> Tensor:
         """``[U, 2]`` float32: share of the user's events that were repeats, and log(1 + baskets) / 5."""

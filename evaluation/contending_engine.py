@@ -45,8 +45,6 @@ def run_engine(
         raise ValueError("evergraph: leaving out the true items of a group is for baselines only; drop that option")
     held = plan.protocol.startswith("leave-one-out")
     config = SystemConfig(
-        # Masking needs every item a user ever met; otherwise what serves live is what is evaluated.
-        history_capacity=max(128, _most_met(coded)) if plan.mask_seen else 128,
         mask_seen=plan.mask_seen and not held,
         candidates="all" if held else "proposed",
         without=without,
@@ -59,7 +57,6 @@ def run_engine(
     settings: dict[str, Setting] = {
         "batch": BATCH,
         "dim": config.tgn.dim,
-        "history_capacity": config.history_capacity,
         "candidates": config.candidates,
         "sources": ", ".join(source.name for source in engine.sources),
     }
@@ -149,9 +146,3 @@ def _behind(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _shown(top: NDArray[np.int64]) -> NDArray[np.int64]:
     return top[top > 0]
-
-
-def _most_met(coded: CodedLog) -> int:
-    """The largest number of distinct items of one user."""
-    pairs = np.unique(coded.users << 32 | coded.items)
-    return int(np.bincount(pairs >> 32).max())

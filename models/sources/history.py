@@ -16,7 +16,7 @@ from dyngraph.decay import DecayClock
 from dyngraph.earlier import Earlier
 from dyngraph.graph import DynamicGraph
 from dyngraph.growable import Growable
-from dyngraph.protocols import Cause, Feature, Queries, Sets, Signal
+from dyngraph.protocols import Cause, Feature, Queries, Signal
 from dyngraph.slots import SlotTable
 from dyngraph.state import State, gather, scatter
 from models.sources import history_kernels as kernels
@@ -92,10 +92,6 @@ class HistorySource:
     def had(self, users: Tensor, items: Tensor, earlier: Earlier | None = None) -> Tensor:
         """``[U, C]`` bool: which of ``items [U, C]`` the users had; an item only ever refused is not among them."""
         return torch.from_numpy(kernels.had(*self._asked(users, earlier), items.contiguous().numpy(), self._places()))
-
-    def seen(self, users: Tensor, earlier: Earlier | None = None) -> Sets:
-        """The items that the users have met, those they refused too."""
-        return Sets(*kernels.seen(*self._asked(users, earlier)))
 
     def habits(self, users: Tensor, earlier: Earlier | None = None) -> Tensor:
         """``[U, 2]`` float32: share of the user's positive events that were repeats, and log(1 + baskets) / 5."""

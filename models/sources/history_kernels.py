@@ -232,26 +232,6 @@ def propose(rows: Rows, scratch: Rows, users: Ints, pending: Pending, most: int)
 
 
 @njit(cache=True)
-def seen(rows: Rows, scratch: Rows, users: Ints, pending: Pending) -> tuple[Ints, Ints]:
-    """Borders ``[U + 1]`` and item rows ``[M]`` of what each user has met."""
-    start = np.zeros(users.shape[0] + 1, np.int64)
-    met = np.empty((users.shape[0], scratch.keys.shape[1]), np.int64)
-    for q in pending.order:
-        table, row = after(rows, scratch, users, pending, q)
-        for slot in range(_used(table.keys, row)):
-            if table.keys[row, slot] > 0:
-                met[q, start[q + 1]] = table.keys[row, slot]
-                start[q + 1] += 1
-    items = np.empty(start.sum(), np.int64)
-    for q in range(users.shape[0]):
-        count = start[q + 1]
-        start[q + 1] += start[q]
-        for place in range(count):
-            items[start[q] + place] = met[q, place]
-    return start, items
-
-
-@njit(cache=True)
 def habits(rows: Rows, scratch: Rows, users: Ints, pending: Pending) -> Floats32:
     """``[U, 2]``: share of repeats among the user's positive events, and log(1 + baskets) / 5."""
     made = np.zeros((users.shape[0], 2), np.float32)

@@ -31,12 +31,13 @@ def evidence(
 ) -> tuple[Ints, Ints, Values]:
     """Partners of each query's ``recent [U, W]`` items: run borders ``[U + 1]``, rows ``[M]``, values ``[M, 6]``."""
     queries, reach = recent.shape
+    items, width = count.shape[0], keys.shape[1]
     root = 1.0 / np.sqrt(np.maximum(audience, 1.0))
-    sums = np.zeros((count.shape[0], KINDS))
-    met = np.zeros(count.shape[0], np.int64)
+    # One column apart: items beyond the window touch no other, and so little memory stays near.
+    sums, far_sums = np.zeros((items, KINDS)), np.zeros(items)
+    met = np.zeros(items, np.int32)
     start = np.zeros(queries + 1, np.int64)
-    room = 1024
-    items, values = np.zeros(room, np.int64), np.zeros((room, KINDS), np.float32)
+    rows, values = np.zeros(width, np.int64), np.zeros((width, KINDS), np.float32)
     end = 0
     for q in range(queries):
         begin = end
@@ -44,39 +45,45 @@ def evidence(
             i = recent[q, p]
             if i == 0:
                 break
+            if end + width > len(rows):
+                rows, values = _longer(rows, values, end, 2 * (end + width))
+            partners, counts = keys[i], pairs[i]
             now, mid, far = NOW**p * root[i], MID**p * root[i], LONG**p * root[i]
             chain, lead = CHAIN**p / max(count[i], 1.0), LEAD**p * root[i] * root[i]
-            for s in range(keys.shape[1]):
-                j = keys[i, s]
-                if j == 0:
-                    break
-                if met[j] != q + 1:
-                    met[j] = q + 1
-                    if end == room:
-                        room *= 2
-                        longer, larger = np.zeros(room, np.int64), np.zeros((room, KINDS), np.float32)
-                        longer[:end], larger[:end] = items, values
-                        items, values = longer, larger
-                    items[end] = j
-                    end += 1
-                both = pairs[i, s, 0]
-                near = both * root[j]
-                sums[j, 2] += far * near
-                if p < window:
-                    after = pairs[i, s, 1]
-                    sums[j, 0] += now * near
-                    sums[j, 1] += mid * near
-                    sums[j, 4] += chain * after
-                    sums[j, 5] += lead * both
-                    if p == 0:
-                        sums[j, 3] += chain * after
+            used = 0
+            while used < width and partners[used] != 0:
+                j = partners[used]
+                rows[end] = j
+                end += met[j] != q + 1
+                met[j] = q + 1
+                far_sums[j] += far * counts[used, 0]
+                used += 1
+            if p >= window:
+                continue
+            for s in range(used):
+                both, after, own = counts[s, 0], counts[s, 1], sums[partners[s]]
+                own[0] += now * both
+                own[1] += mid * both
+                own[4] += chain * after
+                own[5] += lead * both
+                if p == 0:
+                    own[3] += chain * after
         for at in range(begin, end):
-            j = items[at]
+            j = rows[at]
             for kind in range(KINDS):
-                values[at, kind] = sums[j, kind]
+                values[at, kind] = sums[j, kind] * root[j] if kind < 2 else sums[j, kind]
                 sums[j, kind] = 0
+            values[at, 2] = far_sums[j] * root[j]
+            far_sums[j] = 0
         start[q + 1] = end
-    return start, items[:end], values[:end]
+    return start, rows[:end], values[:end]
+
+
+@njit(cache=True)
+def _longer(rows: Ints, values: Values, used: int, room: int) -> tuple[Ints, Values]:
+    more, larger = np.zeros(room, np.int64), np.zeros((room, KINDS), np.float32)
+    more[:used], larger[:used] = rows[:used], values[:used]
+    return more, larger
 
 
 @njit(cache=True)

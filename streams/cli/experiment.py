@@ -24,7 +24,6 @@ TUNING = "tuning"
 
 def compare(data: str, contenders: tuple[str, ...], options: Options, *, ablation: bool = False) -> None:
     """Run the contenders on the log, print the figures, and write what is asked for."""
-    import torch
     from rich.console import Console
 
     from evaluation.experiments.experiment import check_names, code_log, conduct
@@ -32,7 +31,6 @@ def compare(data: str, contenders: tuple[str, ...], options: Options, *, ablatio
     from evaluation.experiments.keeping import Keeper
     from streams.cli.experiment_tables import show
 
-    torch.set_num_threads(1)
     if options.report is not None:
         _need_report_packages()
     check_names(contenders)

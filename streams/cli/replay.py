@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -44,7 +44,6 @@ def replay(
     json: Json = None,
 ) -> None:
     """Read, replay, report."""
-    import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -53,7 +52,6 @@ def replay(
     from evaluation.replaying import ReplayConfig, replaying
     from models.system import SystemConfig
 
-    torch.set_num_threads(1)
     if half_life <= 0:
         raise BadOption(f"--half-life {half_life:g}: not above 0 days")
     log = read_log(bundled_path() if file == "bundled" else Path(file), mapping=mapping(map_), tz=tz, encoding=encoding)
@@ -63,7 +61,6 @@ def replay(
         console.print(note, style="dim", markup=False)
     system = SystemConfig(
         popularity_half_life=half_life,
-        history_capacity=_capacity(log.frame, mask_seen),
         mask_seen=mask_seen,
         without=tuple(without or ()),
         seed=seed,
@@ -100,19 +97,6 @@ def replay(
     _print(report)
     if json is not None:
         write_json(json, report)
-
-
-def _capacity(frame: Any, mask_seen: bool) -> int:
-    """Slots of own items per user: masking needs every item a user ever met, serving only the recent ones."""
-    if not mask_seen:
-        return 128
-    return max(128, int(frame.group_by("user_id").agg(n=_distinct())["n"].max()))
-
-
-def _distinct() -> Any:
-    import polars as pl
-
-    return pl.col("item_id").n_unique()
 
 
 def _lately(figures: dict[str, dict[str, float]]) -> str:

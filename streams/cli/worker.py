@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -65,7 +64,6 @@ def worker(
         config=config,
     )
     address = broker_of(settings)
-    _one_torch_thread()
     _log_to_stderr(settings)
     from streams.worker.exit_codes import ExitCode, StateError
     from streams.worker.process import Role as WorkerRole
@@ -77,11 +75,6 @@ def worker(
         typer.echo(f"error: {error}", err=True)
         sys.exit(ExitCode.STATE)
     sys.exit(code)
-
-
-def _one_torch_thread() -> None:
-    # Before torch is imported: two threads on a busy machine were measured 30 times slower than one.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _log_to_stderr(settings: Settings) -> None:

@@ -148,7 +148,7 @@ def broken(kind: type[Engine], peeking: _Peeking | None = None) -> Engine:
     sources = [*parts.sources, *([peeking] if peeking else [])]
     features = [feature for source in sources for feature in source.features]
     ranker = GatedRanker(features, CONTEXT)
-    return kind(parts.graph, parts.encoder, sources, ranker, parts.history, parts.baselines)
+    return kind(parts.graph, parts.encoder, sources, ranker, parts.habits, parts.baselines)
 
 
 def test_an_engine_that_commits_before_it_ranks_is_caught_by_both() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dyngraph.batch import EventBatch
+from dyngraph.earlier import Earlier
 from dyngraph.events import EventType
 from dyngraph.graph import DynamicGraph
 from dyngraph.met import MetItems, kinds_of
@@ -30,6 +34,16 @@ def told(batches: list[list[Event]]) -> MetItems:
         met.observe(GRAPH, batch(events, first))
         first += len(events)
     return met
+
+
+def earlier_of(events: list[Event], users: torch.Tensor) -> Earlier:
+    """All of ``events`` as what came earlier in the batch, an item without a row among them."""
+    people, items, _ = (np.array(column) for column in zip(*events, (99, 0, 0), strict=True))
+    order = np.argsort(people, kind="stable")
+    people, items = people[order], items[order]
+    low, high = (np.searchsorted(people, users.numpy(), side) for side in ("left", "right"))
+    nothing = np.zeros(len(items), np.int64)
+    return Earlier(low, high, items, nothing, nothing, nothing.astype(np.int8))
 
 
 def everything(met: MetItems) -> dict[tuple[int, int], int]:
@@ -56,6 +70,15 @@ def test_every_pair_knows_all_its_kinds_and_the_cut_into_batches_is_not_in_the_s
     one_by_one = told([[event] for events in batches for event in events])
     assert digest(again.state()) == digest(met.state()) == digest(one_by_one.state())
     assert met.most(torch.arange(7)) == max(per_user)
+    again.load_state(told(batches[:-1]).state())
+    last = batches[-1] if batches else []
+    for now in (met, again):
+        # What the last batch holds is either taken in already, or told as what came earlier in the same batch.
+        users = torch.arange(7)
+        start, items = now.seen(users, None if now is met else earlier_of(last, users))
+        assert [sorted(items[low:high].tolist()) for low, high in pairwise(start.tolist())] == [
+            sorted(item for user, item in expected if user == one) for one in range(7)
+        ]
     met.forget_user(gone)
     assert everything(met) == {pair: kinds for pair, kinds in expected.items() if pair[0] != gone}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -168,8 +167,6 @@ def answers(rig: SourceRig, history: HistorySource, queries: Queries) -> list[tu
     """All that the history says, per query."""
     users, earlier = queries.users, queries.earlier
     items = torch.arange(len(rig.graph.item_ids)).expand(len(queries), -1)
-    start, seen = history.seen(users, earlier)
-    assert len(seen) == start[-1]
     parts = (
         history.describe(rig.graph, queries, items),
         history.had(users, items, earlier),
@@ -177,8 +174,7 @@ def answers(rig: SourceRig, history: HistorySource, queries: Queries) -> list[tu
         history.habits(users, earlier),
     )
     proposed = [[row for row in rows if row] for rows in history.propose(rig.graph, queries).tolist()]
-    met = [sorted(seen[low:high].tolist()) for low, high in pairwise(start)]
-    return list(zip(*(part.tolist() for part in parts), proposed, met, strict=True))
+    return list(zip(*(part.tolist() for part in parts), proposed, strict=True))
 
 
 @settings(deadline=None, max_examples=60)
@@ -244,7 +240,6 @@ def test_an_item_without_a_row_counts_for_its_user_and_is_named_nowhere() -> Non
     third = pytest.approx(1 / 3)
     assert (features["own_recency"], features["own_share"], features["own_basket_share"]) == (third, third, third)
     assert history.recent(met.users, 2, earlier)[2].tolist() == [int(tea), 0]
-    assert history.seen(met.users, earlier).items.tolist() == [int(tea)] * 3
     assert not history.had(met.users, torch.zeros(3, 1, dtype=torch.int64), earlier).any()
     assert history.habits(met.users, earlier)[2].tolist() == pytest.approx([0, math.log(4) / 5])
 
