@@ -72,6 +72,13 @@ class Growable:
         self._data = data
         self._show()
 
+    def keep(self, columns: Tensor) -> None:
+        """Keep of each live row only the entries ``columns [len, width]`` of the second dimension, in that order."""
+        kept = self._data.new_full((self._data.shape[0], columns.shape[1], *self._data.shape[2:]), self.fill)
+        kept[: self._len] = self.view[torch.arange(self._len).unsqueeze(1), columns]
+        self._data = kept
+        self._show()
+
     def replace(self, rows: Tensor) -> None:
         """Take ``rows`` as the whole live content (used when a snapshot is loaded)."""
         self._len = rows.shape[0]

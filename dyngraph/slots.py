@@ -2,10 +2,12 @@
 
 Two of our memories have this shape: which items a user touched (evict the least recent) and which items follow an
 item (evict the rarest). Memory grows with rows, never with events. The width starts small and doubles for all rows
-when some row is full, up to the capacity.
+when some row is full, up to the capacity; it halves where so many rows have come that the table would not fit.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from dyngraph.state import State
 FIRST_WIDTH = 8
 
 Keys = NDArray[np.int32]
-Values = NDArray[np.float64]
+Values = NDArray[np.floating[Any]]
 
 
 @njit(cache=True)
@@ -61,11 +63,11 @@ def take_slot(keys: Keys, values: Values, row: int, key: int, may_widen: bool) -
 
 
 class SlotTable:
-    """``(row, key) → float64 columns``, at most ``capacity`` keys a row, none of them 0.
+    """``(row, key) → columns`` of ``dtype``, at most ``capacity`` keys a row, none of them 0.
 
-    Memory: width · (4 + 8 · columns) bytes per row. The first column is the eviction priority. Slots are taken from the
-    left and freed row by row, so the free slots of a row are always its last ones. ``most_bytes`` bounds how far the
-    table widens: not beyond what that many bytes hold of its rows.
+    Memory: width · (4 + size of dtype · columns) bytes per row. The first column is the eviction priority. Slots are
+    taken from the left and freed row by row, so the free slots of a row are always its last ones. ``most_bytes`` bounds
+    the width: the table does not widen beyond what that many bytes hold of its rows, and :meth:`fit` narrows it.
 
     >>> table = SlotTable(capacity=2, columns=("count",))
     >>> table.grow(2)
@@ -76,13 +78,19 @@ class SlotTable:
     [8, 9]
     """
 
-    def __init__(self, capacity: int, columns: tuple[str, ...], most_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        columns: tuple[str, ...],
+        most_bytes: int | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
         self.capacity = capacity
         self._most_bytes = most_bytes
         self._places = {name: place for place, name in enumerate(columns)}
         width = min(FIRST_WIDTH, capacity)
         self._keys = Growable((width,), torch.int32)
-        self._values = Growable((width, len(columns)), torch.float64)
+        self._values = Growable((width, len(columns)), dtype)
 
     @property
     def keys(self) -> Tensor:
@@ -97,7 +105,7 @@ class SlotTable:
 
     @property
     def values_array(self) -> Values:
-        """``[rows, width, columns]`` float64 values beside :attr:`keys_array`; growing and widening leave it behind."""
+        """``[rows, width, columns]`` values beside :attr:`keys_array`; growing and widening leave it behind."""
         rows: Values = self._values.rows
         return rows
 
@@ -120,7 +128,7 @@ class SlotTable:
         return self._wider(self.width) > self.width
 
     def column(self, name: str) -> Tensor:
-        """``[rows, width]`` float64 values beside :attr:`keys`; writes go through."""
+        """``[rows, width]`` values beside :attr:`keys`; writes go through."""
         return self._values.view[..., self._places[name]]
 
     def grow(self, length: int) -> None:
@@ -141,11 +149,25 @@ class SlotTable:
             self._values.widen(wider)
         return wider > width
 
+    def fit(self) -> None:
+        """Halve the slots of all rows while they do not fit into ``most_bytes``, but to no fewer than
+        :data:`FIRST_WIDTH`. Each row keeps its pairs of highest priority; among equals those in higher slots.
+        """
+        while self.width > FIRST_WIDTH and not self._fits(self.width):
+            priority = np.where(self.keys_array == 0, -np.inf, self.values_array[..., 0])
+            best = np.argsort(priority, axis=1, kind="stable")[:, -max(self.width // 2, FIRST_WIDTH) :]
+            kept = torch.from_numpy(np.sort(best, axis=1))
+            self._keys.keep(kept)
+            self._values.keep(kept)
+
     def _wider(self, width: int) -> int:
         wider = min(2 * width, self.capacity)
+        return wider if self._fits(wider) else width
+
+    def _fits(self, width: int) -> bool:
         # Counted by rows, not by what is allocated for them, so that a restored table widens when the first one did.
-        size = len(self._keys) * wider * (4 + 8 * len(self._places))
-        return width if self._most_bytes is not None and size > self._most_bytes else wider
+        size = len(self._keys) * width * (4 + self._values.view.element_size() * len(self._places))
+        return self._most_bytes is None or size <= self._most_bytes
 
     def forget_row(self, row: int) -> None:
         """Free all slots of one row."""

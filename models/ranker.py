@@ -38,9 +38,10 @@ class GatedRanker(nn.Module):
     """``score = Σ_f gate_f(context) · x_f``.
 
     The gate of a raising feature is ``softplus(a_f + b_f · context) ≥ 0``; a learned one has a free weight of the same
-    form; a lowering one has the fixed weight :data:`REFUSAL`. Trained by softmax over the candidates, one update per
-    step. The learning rate starts at ``lr`` and falls with 1/√ of the choices learned from, down to :data:`LEAST_RATE`
-    of it, so that gates settle on a long log and still follow one that changes.
+    form; a lowering one has the fixed weight :data:`REFUSAL`. Trained by softmax over the candidates, where a choice at
+    rank r weighs 1 / log2(1 + r): what stands where nobody looks has less to teach. The learning rate starts at ``lr``
+    and falls with 1/√ of the choices learned from, down to :data:`LEAST_RATE` of it, so that gates settle on a long log
+    and still follow one that changes.
     """
 
     def __init__(self, features: Sequence[Feature], context: int, lr: float = 0.01, clip: float = 1.0) -> None:
@@ -87,15 +88,16 @@ class GatedRanker(nn.Module):
 
     @torch.no_grad()
     def gradients(self, lesson: Lesson) -> dict[str, Tensor]:
-        """Of the mean softmax loss: with p the softmax of a query's scores and n its choices,
-        ``∂loss/∂gate = Σ_c (n p_c - chosen_c) x_c / E``.
+        """Of the softmax loss, choice e weighing ``w_e = 1 / log2(1 + rank_e)``: with p the softmax of a query's scores
+        and W its choices' weights, ``∂loss/∂gate = Σ_c (p_c Σ W - w_c) x_c / Σ_e w_e``.
         """
         features, context, valid, query, place = lesson
         raw = self._raw(context)
         scores = torch.bmm(features, self.gates(context).unsqueeze(2)).squeeze(2).masked_fill(~valid, -torch.inf)
-        error = torch.softmax(scores, dim=1) * torch.bincount(query, minlength=len(scores)).unsqueeze(1)
-        error.index_put_((query, place), torch.full((len(query),), -1.0), accumulate=True)
-        by_gate = torch.bmm(error.unsqueeze(1), features).squeeze(1) / len(query)
+        weight = 1 / torch.log2(2 + (scores[query] > scores[query, place].unsqueeze(1)).sum(1))
+        error = torch.softmax(scores, dim=1) * torch.bincount(query, weight, minlength=len(scores)).unsqueeze(1)
+        error.index_put_((query, place), -weight, accumulate=True)
+        by_gate = torch.bmm(error.unsqueeze(1), features).squeeze(1) / weight.sum()
         by_raw = torch.where(self._raises, by_gate * torch.sigmoid(raw), by_gate).masked_fill(self._lowers, 0)
         # A query without a choice may have no candidate at all, and then no softmax.
         by_raw = by_raw.masked_fill((torch.bincount(query, minlength=len(scores)) == 0).unsqueeze(1), 0)

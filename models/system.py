@@ -33,7 +33,8 @@ class SystemConfig(msgspec.Struct, frozen=True):
     popularity_half_life: float = 7.0
     trend_half_life: float = 1.0
     history_half_life: float = 30.0
-    history_capacity: int = 128
+    history_capacity: int = 512
+    """Own items kept per user, at most; what a user has met is known beyond them."""
     mask_seen: bool = False
     candidates: Literal["proposed", "all"] = "proposed"
     """Whether the union of what the sources propose is ranked, or every item of the catalogue (small ones only)."""

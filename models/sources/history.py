@@ -25,7 +25,8 @@ DAY_MS = 86_400_000.0
 
 
 class HistorySource:
-    """Per user up to ``capacity`` distinct items, the least recent forgotten first.
+    """Per user up to ``capacity`` distinct items, fewer where the table would pass ``most_bytes``; the least recent are
+    forgotten first.
 
     Every question takes what the user did earlier in the batch that is being ranked (``earlier``) and answers as if
     those events had been observed already, on a copy of the user's row: the size of a batch changes no answer. A user
@@ -63,10 +64,17 @@ class HistorySource:
         Feature("refused", Signal.LOWERS),
     )
 
-    def __init__(self, half_life_ms: float = 30 * DAY_MS, capacity: int = 128, propose: int = 60) -> None:
+    def __init__(
+        self,
+        half_life_ms: float = 30 * DAY_MS,
+        capacity: int = 512,
+        propose: int = 60,
+        *,
+        most_bytes: int = 1024 * 1024 * 1024,
+    ) -> None:
         self._propose = propose
         self._clock = DecayClock(half_life_ms)
-        self._slots = SlotTable(capacity, kernels.COLUMNS)
+        self._slots = SlotTable(capacity, kernels.COLUMNS, most_bytes)
         self._people = Growable((kernels.PERSON_COLUMNS,), torch.float64)
         self._items = Growable((2,), torch.float64)
         self.grow(1, 1)
@@ -155,6 +163,7 @@ class HistorySource:
         sign = (batch.positive.to(torch.int8) - batch.negative.to(torch.int8)).numpy()
         if not sign.any():
             return
+        self._slots.fit()
         factor = self._clock.due(batch.ts)
         if factor != 1.0:
             self._slots.column("decayed").mul_(factor)

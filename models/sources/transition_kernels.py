@@ -5,6 +5,8 @@ Pair values ``[rows, width, 2]`` are co-occurrence and succession.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Keys = NDArray[np.int32]
 Values = NDArray[np.float32]
+Counts = NDArray[np.floating[Any]]
 Flags = NDArray[np.bool_]
 
 KINDS = 6
@@ -27,7 +30,7 @@ _SPAN = 5.8
 
 @njit(cache=True)
 def evidence(
-    recent: Ints, keys: Keys, pairs: Floats, count: Floats, audience: Floats, window: int
+    recent: Ints, keys: Keys, pairs: Counts, count: Floats, audience: Floats, window: int
 ) -> tuple[Ints, Ints, Values]:
     """Partners of each query's ``recent [U, W]`` items: run borders ``[U + 1]``, rows ``[M]``, values ``[M, 6]``."""
     queries, reach = recent.shape
@@ -200,7 +203,7 @@ def add(
     follows: Floats,
     done: int,
     keys: Keys,
-    pairs: Floats,
+    pairs: Counts,
     may_widen: bool,
 ) -> int:
     """Add pairs from place ``done`` on; how many are done, fewer than all if the table must be widened first."""
@@ -215,7 +218,7 @@ def add(
 
 @njit(cache=True)
 def witness(
-    recent: Ints, items: Ints, succession: Flags, keys: Keys, pairs: Floats, audience: Floats, window: int
+    recent: Ints, items: Ints, succession: Flags, keys: Keys, pairs: Counts, audience: Floats, window: int
 ) -> Ints:
     """For each of ``items [n]`` the recent item (of ``recent [n, W]``) that says most for it, 0 for none."""
     n, reach = recent.shape

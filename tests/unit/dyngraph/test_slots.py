@@ -157,3 +157,23 @@ def test_a_column_and_the_arrays_are_one_memory() -> None:
     table.column("times").mul_(torch.tensor(4.0, dtype=torch.float64))
     assert table.values_array[1, 0].tolist() == [2.5, 4.0]
     assert table.keys_array[1].tolist() == table.keys[1].tolist() == [7, 0, 0, 0]
+
+
+def test_a_table_that_gets_too_many_rows_narrows_to_the_pairs_of_highest_priority() -> None:
+    a_slot_of_both_rows = 2 * (4 + 8 * 2)
+    table = two_rows(64, most_bytes=40 * a_slot_of_both_rows)
+    for key in range(1, 31):
+        take(table, 1, key, float(key % 20))
+    table.fit()
+    assert table.width == 32, "it fits"
+    table.grow(4)
+    table.fit()
+    assert (table.width, table.may_widen) == (16, False)
+    kept = sorted(range(1, 31), key=lambda key: (key % 20, key))[-16:]
+    assert sorted(content(table)[1]) == sorted(kept)
+    assert content(table)[2] == {}
+    table.grow(1_000)
+    table.fit()
+    assert table.width == FIRST_WIDTH, "a row keeps its first slots whatever the bytes"
+    assert take(table, 1, 99, 50.0) >= 0
+    assert len(content(table)[1]) == FIRST_WIDTH
