@@ -16,6 +16,9 @@ from models.baselines import Recommender, Setting, baseline_names, build_baselin
 EVERGRAPH = "evergraph"
 WITHOUT = f"{EVERGRAPH} without "
 
+BATCH = 64
+"""Events of one step of the engine, unless said otherwise."""
+
 Progress = Callable[[int, dict[str, float]], None]
 """Hears how many events are done and rolling figures such as ``{"ndcg@10": 0.04}``, or :data:`TUNING`."""
 
@@ -37,6 +40,11 @@ def source_names() -> list[str]:
     from models.system import build_engine
 
     return [source.name for source in build_engine().sources]
+
+
+def is_engine(name: str) -> bool:
+    """Whether this is the engine, whole or not, rather than a baseline."""
+    return name == EVERGRAPH or name.startswith(WITHOUT)
 
 
 def check(name: str) -> None:
@@ -65,7 +73,7 @@ def check_trials(coded: CodedLog, plan: Plan, trials: int) -> None:
 
 def modules(name: str, plan: Plan, trials: int | None = None) -> tuple[str, ...]:
     """The modules that, with all they import, decide the outcome of a contender: what a kept one depends on."""
-    if name == EVERGRAPH or name.startswith(WITHOUT):
+    if is_engine(name):
         return ("evaluation.contending_engine",)
     tuning = ("evaluation.tuning",) if trials is not None else ()
     protocol = "holdout" if plan.protocol.startswith("leave-one-out") else "prequential"
@@ -80,18 +88,20 @@ def run(
     progress: Progress = silent,
     *,
     trials: int | None = None,
+    batch: int = BATCH,
 ) -> Outcome:
     """Walk the log with a fresh contender.
 
     ``coded`` is ``log`` as arrays. With ``trials`` a baseline's settings are picked on a slice of the warm-up among so
-    many; the engine has its own. Raises UnknownContender, or ValueError where the protocol cannot be followed.
+    many; the engine has its own, and learns in steps of ``batch`` events. Raises UnknownContender, or ValueError where
+    the protocol cannot be followed.
     """
     check(name)
-    if name == EVERGRAPH or name.startswith(WITHOUT):
+    if is_engine(name):
         from evaluation.contending_engine import run_engine
 
         without = () if name == EVERGRAPH else (name.removeprefix(WITHOUT),)
-        return run_engine(name, log, coded, plan, progress, without=without)
+        return run_engine(name, log, coded, plan, progress, without=without, batch=batch)
     settings, told = _settings(name, coded, plan, trials, progress)
 
     def build() -> Recommender:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +28,6 @@ from evaluation.readers.log import InteractionLog
 from models.baselines.recommender import Setting
 from models.system import SystemConfig, build_engine
 
-BATCH = 64
-"""Events of one step."""
 ASKED_AT_ONCE = 64
 """Users ranked together where events are held out."""
 
@@ -35,9 +35,17 @@ Progress = Callable[[int, dict[str, float]], None]
 
 
 def run_engine(
-    name: str, log: InteractionLog, coded: CodedLog, plan: Plan, progress: Progress, *, without: tuple[str, ...] = ()
+    name: str,
+    log: InteractionLog,
+    coded: CodedLog,
+    plan: Plan,
+    progress: Progress,
+    *,
+    without: tuple[str, ...] = (),
+    batch: int,
 ) -> Outcome:
-    """Walk ``coded``, which is ``log`` as arrays, with a fresh engine that lacks the sources ``without``.
+    """Walk ``coded``, which is ``log`` as arrays, with a fresh engine that lacks the sources ``without``, in steps of
+    ``batch`` events.
 
     Raises ValueError for a plan with ``leave_out_group``, which the step does not know.
     """
@@ -55,84 +63,92 @@ def run_engine(
     engine.graph.catalogue.put(log.items)
     ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
     settings: dict[str, Setting] = {
-        "batch": BATCH,
+        "batch": batch,
         "dim": config.tgn.dim,
         "candidates": config.candidates,
         "sources": ", ".join(source.name for source in engine.sources),
     }
-    builder = OutcomeBuilder(coded, plan, name, settings)
-    walk = _held_out if held else _in_time
+    walk = _Walk(engine, ordered, coded, plan, OutcomeBuilder(coded, plan, name, settings), progress, batch)
     begun = time.perf_counter()
-    events = walk(engine, ordered, coded, plan, builder, progress)
-    return builder.outcome(time.perf_counter() - begun, events)
+    events = walk.held_out() if held else walk.in_time()
+    return walk.builder.outcome(time.perf_counter() - begun, events)
 
 
-def _in_time(
-    engine: Engine, log: InteractionLog, coded: CodedLog, plan: Plan, builder: OutcomeBuilder, progress: Progress
-) -> int:
-    evaluated = evaluated_rows(coded, plan)
-    learned_until = int(TRAIN_UNTIL * len(coded)) if plan.protocol == "time-split" and plan.freeze else len(coded)
-    for start, stop, result in _steps(engine, log, lambda stop: stop <= learned_until):
-        rows = start + np.flatnonzero(evaluated[start:stop])
-        ranks = result.ranks["evergraph"]
-        for row in rows.tolist():
-            builder.add(row, float(ranks[row - start]), _shown(result.top[row - start]))
-        progress(stop, builder.lately() if len(builder) else {})
-    return len(coded)
+@dataclass(frozen=True)
+class _Walk:
+    engine: Engine
+    log: InteractionLog
+    """In the order of ``coded``."""
+    coded: CodedLog
+    plan: Plan
+    builder: OutcomeBuilder
+    progress: Progress
+    batch: int
 
+    def in_time(self) -> int:
+        """Rank before learning; how many events were walked."""
+        coded, plan, builder = self.coded, self.plan, self.builder
+        evaluated = evaluated_rows(coded, plan)
+        learned_until = int(TRAIN_UNTIL * len(coded)) if plan.protocol == "time-split" and plan.freeze else len(coded)
+        for start, stop, result in self._steps(self.log, lambda stop: stop <= learned_until):
+            rows = start + np.flatnonzero(evaluated[start:stop])
+            ranks = result.ranks["evergraph"]
+            for row in rows.tolist():
+                builder.add(row, float(ranks[row - start]), _shown(result.top[row - start]))
+            self.progress(stop, builder.lately() if len(builder) else {})
+        return len(coded)
 
-def _steps(engine: Engine, log: InteractionLog, learns: Callable[[int], bool]) -> Iterator[tuple[int, int, StepResult]]:
-    events: list[tuple[int, Interaction]] = list(enumerate(log.interactions()))
-    for start, stop in cuts(log, BATCH):
-        yield start, stop, engine.step(events[start:stop], learn=learns(stop))
+    def held_out(self) -> int:
+        """Learn what is known, rank what is held out; how many events were learned or ranked."""
+        log, coded, plan, builder = self.log, self.coded, self.plan, self.builder
+        rows = held_out(coded, plan)
+        known = InteractionLog(log.name, log.frame[rows.learned], log.items)
+        for _, stop, _ in self._steps(known, lambda stop: True):
+            self.progress(stop, {})
+        self._follow(InteractionLog(log.name, log.frame[np.sort(rows.validation)], log.items), len(known))
+        histories, rng = Histories(coded), np.random.default_rng(plan.seed)
+        done = len(known) + len(rows.validation)
+        of_coded = self._coded_rows()
+        for first in range(0, len(rows.tests), ASKED_AT_ONCE):
+            tests = rows.tests[first : first + ASKED_AT_ONCE]
+            items, scores = self.engine.candidates([coded.user_ids[user] for user in coded.users[tests]])
+            for test, candidates, given in zip(tests.tolist(), items.numpy(), scores.numpy(), strict=True):
+                target = int(coded.items[test])
+                every = np.full(coded.n_items + 1, -np.inf)
+                every[of_coded[candidates]] = given
+                every[0] = -np.inf
+                met = histories.whole(int(coded.users[test]))
+                every = _behind(every)
+                if plan.protocol == "leave-one-out-sampled":
+                    every = sampled_among(every, target, met, plan.negatives, rng)
+                elif plan.mask_seen:
+                    every[met[met != target]] = -np.inf
+                builder.add(test, float(middle_ranks(every, np.array([target]))[0]), top_items(every, plan.k))
+            done += len(tests)
+            self.progress(done, builder.lately())
+        return done
 
+    def _steps(self, log: InteractionLog, learns: Callable[[int], bool]) -> Iterator[tuple[int, int, StepResult]]:
+        events = enumerate(log.interactions())
+        for start, stop in cuts(log, self.batch):
+            yield start, stop, self.engine.step(list(islice(events, stop - start)), learn=learns(stop))
 
-def _held_out(
-    engine: Engine, log: InteractionLog, coded: CodedLog, plan: Plan, builder: OutcomeBuilder, progress: Progress
-) -> int:
-    rows = held_out(coded, plan)
-    known = InteractionLog(log.name, log.frame[rows.learned], log.items)
-    for _, stop, _ in _steps(engine, known, lambda stop: True):
-        progress(stop, {})
-    followed = np.sort(rows.validation)
-    events = list(enumerate(InteractionLog(log.name, log.frame[followed], log.items).interactions(), len(known)))
-    _follow(engine, events)
-    histories, rng = Histories(coded), np.random.default_rng(plan.seed)
-    done = len(known) + len(events)
-    # The engine has its own item rows: those of its learned events, in their order.
-    of_coded = np.zeros(engine.graph.sizes()[1], np.int64)
-    place = {item_id: row for row, item_id in enumerate(coded.item_ids)}
-    for row in range(1, len(of_coded)):
-        of_coded[row] = place[engine.graph.item_ids[row]]
-    for first in range(0, len(rows.tests), ASKED_AT_ONCE):
-        tests = rows.tests[first : first + ASKED_AT_ONCE]
-        items, scores = engine.candidates([coded.user_ids[user] for user in coded.users[tests]])
-        for test, candidates, given in zip(tests.tolist(), items.numpy(), scores.numpy(), strict=True):
-            target = int(coded.items[test])
-            every = np.full(coded.n_items + 1, -np.inf)
-            every[of_coded[candidates]] = given
-            every[0] = -np.inf
-            met = histories.whole(int(coded.users[test]))
-            every = _behind(every)
-            if plan.protocol == "leave-one-out-sampled":
-                every = sampled_among(every, target, met, plan.negatives, rng)
-            elif plan.mask_seen:
-                every[met[met != target]] = -np.inf
-            builder.add(test, float(middle_ranks(every, np.array([target]))[0]), top_items(every, plan.k))
-        done += len(tests)
-        progress(done, builder.lately())
-    return done
+    def _follow(self, log: InteractionLog, seq: int) -> None:
+        """Take in validation events, which are known but not learned from; they may be older than the newest event."""
+        horizon = self.engine.graph.horizon.ts
+        events = enumerate(log.interactions(), seq)
+        while step := list(islice(events, self.batch)):
+            late = [
+                (seq, Interaction(e.event_id, e.user_id, e.item_id, e.event_type, max(e.ts, horizon), e.value))
+                for seq, e in step
+            ]
+            self.engine.step(late, learn=False)
 
-
-def _follow(engine: Engine, events: list[tuple[int, Interaction]]) -> None:
-    """Take in validation events, which are known but not learned from; they may be older than the newest event."""
-    horizon = engine.graph.horizon.ts
-    for start in range(0, len(events), BATCH):
-        late = [
-            (seq, Interaction(e.event_id, e.user_id, e.item_id, e.event_type, max(e.ts, horizon), e.value))
-            for seq, e in events[start : start + BATCH]
-        ]
-        engine.step(late, learn=False)
+    def _coded_rows(self) -> NDArray[np.int64]:
+        """Item rows of the coded log for those of the engine, which come in the order of what it learned."""
+        ids = self.engine.graph.item_ids
+        place = {item_id: row for row, item_id in enumerate(self.coded.item_ids)}
+        return np.array([0, *(place[ids[row]] for row in range(1, self.engine.graph.sizes()[1]))])
 
 
 def _behind(scores: NDArray[np.float64]) -> NDArray[np.float64]:

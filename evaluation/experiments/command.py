@@ -31,6 +31,7 @@ def reproduce(experiment: Experiment) -> str:
         words += ["--rating-threshold", f"{experiment.rating_threshold:g}"]
     for option, value in (("--limit", experiment.limit), ("--trials", experiment.trials)):
         words += [option, str(value)] if value is not None else []
+    words += ["--batch", str(experiment.batch)] if experiment.batch != Experiment.batch else []
     words += ["--window", str(experiment.window)] if experiment.window != Experiment.window else []
     for option, text in experiment.reading:
         words += [option, text] if text else [option]

@@ -9,6 +9,7 @@ from typing import Protocol
 from dyngraph.events import EventType
 from evaluation import contenders
 from evaluation.coded import TARGETS, CodedLog, coded
+from evaluation.contenders import BATCH
 from evaluation.experiments.keeping import Keeper, fingerprint
 from evaluation.experiments.provenance import code_digest, log_digest
 from evaluation.protocols.outcome import Outcome
@@ -32,6 +33,8 @@ class Experiment:
     """Evaluated events under the rolling figures. Changes curves, never an outcome."""
     trials: int | None = None
     """Settings that each baseline tries on a slice of the warm-up; None: its defaults."""
+    batch: int = BATCH
+    """Events of one step of the engine."""
     ablation: bool = False
     reading: tuple[tuple[str, str], ...] = ()
     """Further options of the command that say how the file is read."""
@@ -84,17 +87,28 @@ def conduct(
             log=data,
             plan=experiment.plan,
             code=code_digest(contenders.modules(name, experiment.plan, experiment.trials)),
-            trials=experiment.trials,
+            options=_read_by(name, experiment),
         )
         outcome = keeper.find(name, mark)
         kept = outcome is not None
         if outcome is None:
             watcher.begins(name, len(walked))
-            outcome = contenders.run(name, log, walked, experiment.plan, watcher.advances, trials=experiment.trials)
+            outcome = contenders.run(
+                *(name, log, walked, experiment.plan, watcher.advances),
+                trials=experiment.trials,
+                batch=experiment.batch,
+            )
             keeper.keep(name, mark, outcome)
         watcher.ends(name, outcome, kept)
         outcomes.append(outcome)
     return outcomes
+
+
+def _read_by(contender: str, experiment: Experiment) -> dict[str, int | None]:
+    """The options that only some contenders read."""
+    if contenders.is_engine(contender):
+        return {"batch": experiment.batch}
+    return {"trials": experiment.trials}
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -72,6 +72,7 @@ def results_of(
             "targets": targets,
             "rating_threshold": "none" if experiment.rating_threshold is None else experiment.rating_threshold,
             "trials": "none" if experiment.trials is None else experiment.trials,
+            "batch": experiment.batch,
             "window": experiment.window,
         },
         models=models,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from evaluation.protocols.plan import Plan
 FOLDER = "outcomes"
 
 
-def fingerprint(contender: str, *, log: str, plan: Plan, code: str, trials: int | None) -> str:
+def fingerprint(contender: str, *, log: str, plan: Plan, code: str, options: Mapping[str, int | None]) -> str:
     """Sixteen hex digits of everything that can change an outcome.
 
-    ``log`` and ``code`` are digests of the data and of the code that runs.
+    ``log`` and ``code`` are digests of the data and of the code that runs, ``options`` those that the contender reads.
     """
-    parts = {"contender": contender, "log": log, "plan": plan.settings(), "code": code, "trials": trials}
+    parts = {"contender": contender, "log": log, "plan": plan.settings(), "code": code, **options}
     return hashlib.blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=8).hexdigest()
 
 

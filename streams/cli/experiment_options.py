@@ -81,6 +81,7 @@ class Options:
             show_default="stated defaults",
         ),
     ] = None
+    batch: Annotated[int, _protocol("Events of one step of evergraph: fewer, and it learns sooner but slower.")] = 64
     seed: Annotated[int, _protocol("Of weights, negatives and samples.")] = 0
     limit: Annotated[int | None, typer.Option(help="The first N events only.", metavar="N", rich_help_panel=DATA)] = (
         None
@@ -136,7 +137,7 @@ def experiment(data: str, contenders: tuple[str, ...], options: Options, *, abla
     """What the options ask for. Raises ValueError for a value that breaks its rule."""
     from evaluation.experiments.experiment import Experiment
 
-    for name in ("limit", "trials", "window"):
+    for name in ("limit", "trials", "batch", "window"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise BadOption(f"--{name} {value}: use 1 or more")
@@ -149,6 +150,7 @@ def experiment(data: str, contenders: tuple[str, ...], options: Options, *, abla
         limit=options.limit,
         window=options.window,
         trials=options.trials,
+        batch=options.batch,
         ablation=ablation,
         reading=_reading(options),
     )

@@ -25,7 +25,7 @@ from evaluation.readers.log import InteractionLog
 
 
 def mark(**changed: object) -> str:
-    given_: dict[str, object] = {"log": "l", "plan": Plan(), "code": "c", "trials": None}
+    given_: dict[str, object] = {"log": "l", "plan": Plan(), "code": "c", "options": {"trials": None}}
     contender = str(changed.pop("contender", "blend"))
     return fingerprint(contender, **(given_ | changed))  # type: ignore[arg-type]
 
@@ -35,7 +35,8 @@ def test_everything_that_can_change_an_outcome_changes_its_mark() -> None:
         mark(contender="markov"),
         mark(log="m"),
         mark(code="d"),
-        mark(trials=3),
+        mark(options={"trials": 3}),
+        mark(options={"batch": 64}),
         *(mark(plan=Plan(**change)) for change in ({"k": 5}, {"seed": 1}, {"mask_seen": True}, {"warmup": 0.4})),
     ]
     assert len({mark(), *others}) == 1 + len(others)
