@@ -27,15 +27,16 @@ def recurrent() -> ModuleType:
             f"{name} is not installed; `make` installs it without its compiled requirements: "
             "pip install --no-deps torch-geometric-temporal"
         )
-    stand_in = importlib.util.find_spec(_MISSING) is None
-    if stand_in:
-        module = ModuleType(_MISSING)
-        module.SparseTensor = importlib.import_module("torch_geometric.typing").SparseTensor  # type: ignore[attr-defined]
-        sys.modules[_MISSING] = module
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return importlib.import_module(f"{name}.nn.recurrent")
-    finally:
+    # Importing torch_geometric warns of what torch will drop some day; a user can do nothing about it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        stand_in = importlib.util.find_spec(_MISSING) is None
         if stand_in:
-            del sys.modules[_MISSING]
+            module = ModuleType(_MISSING)
+            module.SparseTensor = importlib.import_module("torch_geometric.typing").SparseTensor  # type: ignore[attr-defined]
+            sys.modules[_MISSING] = module
+        try:
+            return importlib.import_module(f"{name}.nn.recurrent")
+        finally:
+            if stand_in:
+                del sys.modules[_MISSING]
