@@ -38,7 +38,6 @@ class Catalogue:
         self._ids = rows
         self._items: dict[str, Item] = {}
         self._changed: set[str] = set()
-        self._hidden: set[str] = set()
         self._rewritten = rows.rewritten
         self._start()
 
@@ -50,14 +49,12 @@ class Catalogue:
         for item in items:
             self._items[item.item_id] = item
             self._changed.add(item.item_id)
-            (self._hidden.discard if item.available else self._hidden.add)(item.item_id)
             self.version += 1
 
     def remove(self, item_id: str) -> None:
         """Forget a description; an item unknown to the catalogue may still be recommended."""
         if self._items.pop(item_id, None) is not None:
             self._changed.add(item_id)
-            self._hidden.discard(item_id)
             self.version += 1
 
     def get(self, item_id: str) -> Item | None:
@@ -72,11 +69,6 @@ class Catalogue:
         """The item's title, or its id where the catalogue has none."""
         item = self._items.get(item_id)
         return item.title if item and item.title else item_id
-
-    @property
-    def hidden(self) -> frozenset[str]:
-        """Ids that are known to be unavailable."""
-        return frozenset(self._hidden)
 
     # -- by row -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ PLACE_DECAY = 0.85
 _FLOOR = 0.01
 _SPAN = 4.605
 _REBUILD = 1.02
-"""The index of items by label is made anew when the graph has grown by this factor."""
+"""The index of items by label is made anew when the graph has grown by about this factor."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -140,8 +141,8 @@ class Labels:
         for row in range(self._rows, items):
             self._table[row] = self._of(graph.catalogue, graph.item_ids[row])
         self._rows = items
-        if items > self._indexed * _REBUILD:
-            self._index()
+        if _covered(items) != self._indexed:
+            self._index(_covered(items))
 
     def _of(self, catalogue: Catalogue, item_id: str) -> list[int]:
         item = catalogue.get(item_id)
@@ -153,10 +154,10 @@ class Labels:
         codes = [self._codes[name] for name in names]
         return codes + [0] * (MOST_LABELS - len(codes))
 
-    def _index(self) -> None:
-        """A label that came after the newest index has no bearers there and says nothing until the next one."""
-        self._indexed = self._rows
-        rows, places = np.nonzero(self.codes)
+    def _index(self, covered: int) -> None:
+        """A label that came after the covered rows has no bearers there and says nothing until the next index."""
+        self._indexed = covered
+        rows, places = np.nonzero(self.codes[:covered])
         codes = self.codes[rows, places]
         order = np.argsort(codes, kind="stable")
         self.members = rows[order]
@@ -173,6 +174,18 @@ class Labels:
                     if share > most:
                         best, partner, most = code, other, share
         return self._names[best], partner
+
+
+_SIZES = [1]
+
+
+def _covered(items: int) -> int:
+    """How many of so many rows an index covers: a function of their number alone, so that a restored state has the
+    index of the state that was saved.
+    """
+    while _SIZES[-1] <= items:
+        _SIZES.append(max(int(_SIZES[-1] * _REBUILD), _SIZES[-1] + 1))
+    return _SIZES[bisect_right(_SIZES, items) - 1]
 
 
 def labels(item: Item) -> list[str]:
