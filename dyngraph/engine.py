@@ -38,7 +38,7 @@ from dyngraph.protocols import (
     Source,
     Update,
 )
-from dyngraph.ranking import candidate_ranks, contains, full_ranks, locate, unite, without
+from dyngraph.ranking import candidate_ranks, contains, full_ranks, locate, rivals, unite, without
 from dyngraph.reranking import EXPLORED, NEW_HERE, Explorer, Rerank, pick
 from dyngraph.state import State, Stateful, digest, gather, scatter
 
@@ -126,11 +126,17 @@ class Engine:
     # -- the step ---------------------------------------------------------------------------------------------
 
     def step(
-        self, events: Sequence[tuple[int, Interaction]], *, learn: bool = True, learn_encoder: bool | None = None
+        self,
+        events: Sequence[tuple[int, Interaction]],
+        *,
+        learn: bool = True,
+        learn_encoder: bool | None = None,
+        apart: NDArray[np.bool_] | None = None,
     ) -> StepResult:
         """Take one batch of ``(seq, interaction)``: rank, learn, commit.
 
         ``learn_encoder`` (default: as ``learn``) is false where a trainer beside hands the encoder its weights.
+        With ``apart [B]``, the true events of one basket are ranked without each other's items among the candidates.
         Impressions are exposure, not interest: they neither enter the graph nor are they targets. Raises
         :class:`dyngraph.batch.BadBatch` for events that the graph cannot take; nothing has changed then.
         """
@@ -143,7 +149,8 @@ class Engine:
         # Ranked while newcomers have no row yet: an item that this batch brings cannot be a candidate for it.
         met = self.graph.find(columns)
         ranking, query = self._rank_batch(met, columns.users)
-        ranks, repeats = self._target_ranks(met, ranking, query)
+        hidden = None if apart is None else self._rivals(met, ranking, query, torch.from_numpy(apart))
+        ranks, repeats = self._target_ranks(met, ranking, query, hidden)
         update = self._plan_ranker(met, ranking, query) if learn else None
         sizes = self.graph.sizes()
         try:
@@ -175,7 +182,7 @@ class Engine:
             event_users=columns.users,
             ranks=ranks,
             repeats=repeats.numpy(),
-            top=self._top(ranking, query),
+            top=self._top(ranking, query, hidden),
             loss=loss,
             seconds=time.perf_counter() - begun,
         )
@@ -212,8 +219,18 @@ class Engine:
         ranking = self._rank(asked, batch.users[chosen], batch.ts[chosen], first, earlier=earlier)
         return ranking, torch.from_numpy(place)
 
+    def _rivals(self, batch: EventBatch, ranking: _Ranking, query: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """As :func:`dyngraph.ranking.rivals`, of items that could be ranked."""
+        seen = ranking.seen
+        assert seen is not None
+        chosen = chosen & (batch.items > 0)
+        if self.mask_seen:
+            chosen = chosen & ~contains(seen, query, batch.items)
+        place = locate(ranking.items, query, batch.items)
+        return rivals(query, batch.items, place, chosen, ranking.items.shape[1])
+
     def _target_ranks(
-        self, batch: EventBatch, ranking: _Ranking, query: Tensor
+        self, batch: EventBatch, ranking: _Ranking, query: Tensor, hidden: tuple[Tensor, Tensor] | None
     ) -> tuple[dict[str, NDArray[np.float64]], Tensor]:
         seen = ranking.seen
         assert seen is not None
@@ -225,7 +242,10 @@ class Engine:
         if masked is not None:
             rankable = rankable - torch.from_numpy(np.diff(masked.start))[query]
         place = locate(ranking.items, query, batch.items)
-        ranks = {"evergraph": candidate_ranks(ranking.scores, query, place, rankable)}
+        rows = ranking.scores[query]
+        if hidden is not None:
+            rows, rankable = rows.masked_fill(hidden[0], -torch.inf), rankable - hidden[1]
+        ranks = {"evergraph": candidate_ranks(rows, place, rankable)}
         for baseline in self.baselines:
             ranks[baseline.name] = full_ranks(baseline.scores(), batch.items * countable, masked, query)
         out = {}
@@ -234,13 +254,16 @@ class Engine:
             out[name] = torch.where(batch.positive, rank, torch.nan).numpy()
         return out, repeats
 
-    def _top(self, ranking: _Ranking, query: Tensor) -> NDArray[np.int64]:
+    def _top(self, ranking: _Ranking, query: Tensor, hidden: tuple[Tensor, Tensor] | None) -> NDArray[np.int64]:
         if not self.kept:
             return np.zeros((len(query), 0), dtype=np.int64)
-        best = torch.topk(ranking.scores, min(self.kept, ranking.scores.shape[1]), dim=1).indices
-        rows = torch.zeros(ranking.items.shape[0], self.kept, dtype=torch.int64)
-        rows[:, : best.shape[1]] = ranking.items.gather(1, best)
-        return rows[query].numpy()
+        scores, items = ranking.scores, ranking.items
+        if hidden is not None:
+            scores, items = scores[query].masked_fill(hidden[0], -torch.inf), items[query]
+        best = torch.topk(scores, min(self.kept, scores.shape[1]), dim=1)
+        rows = torch.zeros(len(items), self.kept, dtype=torch.int64)
+        rows[:, : best.indices.shape[1]] = items.gather(1, best.indices) * torch.isfinite(best.values)
+        return (rows if hidden is not None else rows[query]).numpy()
 
     def _plan_ranker(self, batch: EventBatch, ranking: _Ranking, query: Tensor) -> Update | None:
         place = locate(ranking.items, query, batch.items)

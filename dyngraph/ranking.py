@@ -40,13 +40,31 @@ def locate(candidates: Tensor, query: Tensor, targets: Tensor) -> Tensor:
     return torch.where(found & (targets > 0), place, -1)
 
 
-def candidate_ranks(scores: Tensor, query: Tensor, place: Tensor, rankable: Tensor) -> Tensor:
+def rivals(query: Tensor, items: Tensor, place: Tensor, chosen: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The other true items of each event's query: which of its ``width`` candidates they are, ``[E, C]`` bool, and how
+    many they are, ``[E]``.
+
+    Event e of query ``query [E]`` is about ``items [E]``, which stands at ``place [E]`` among the candidates (-1 where
+    it does not); it is true where ``chosen [E]``.
+    """
+    queries = int(query.max()) + 1 if len(query) else 0
+    pairs = torch.unique(torch.stack((query[chosen], items[chosen])), dim=1)
+    number = torch.bincount(pairs[0], minlength=queries)[query] - chosen.to(torch.int64)
+    there = chosen & (place >= 0)
+    mark = torch.zeros(queries, width, dtype=torch.bool)
+    mark[query[there], place[there]] = True
+    hidden = mark[query]
+    hidden[place >= 0, place[place >= 0]] = False
+    return hidden, number
+
+
+def candidate_ranks(rows: Tensor, place: Tensor, rankable: Tensor) -> Tensor:
     """Middle rank ``[E]`` (float64) of each event's item in a list that ends with its candidates.
 
-    ``scores [U, C]`` are -inf for padding; ``rankable [E]`` is the number of items that could be ranked for the event
-    (those seen so far, less the masked ones). Items that are no candidate tie behind all candidates.
+    ``rows [E, C]`` are the candidates' scores, -inf for none; ``rankable [E]`` is the number of items that could be
+    ranked for the event (those seen so far, less the masked ones). Items that are no candidate tie behind all
+    candidates.
     """
-    rows = scores[query]
     own = rows.gather(1, place.clamp(min=0).unsqueeze(1))
     above, equal = (rows > own).sum(1), (rows == own).sum(1) - 1
     size = torch.isfinite(rows).sum(1)

@@ -46,11 +46,7 @@ def run_engine(
 ) -> Outcome:
     """Walk ``coded``, which is ``log`` as arrays, with a fresh engine that lacks the sources ``without``, in steps of
     ``batch`` events.
-
-    Raises ValueError for a plan with ``leave_out_group``, which the step does not know.
     """
-    if plan.leave_out_group:
-        raise ValueError("evergraph: leaving out the true items of a group is for baselines only; drop that option")
     held = plan.protocol.startswith("leave-one-out")
     config = SystemConfig(
         mask_seen=plan.mask_seen and not held,
@@ -131,7 +127,8 @@ class _Walk:
     def _steps(self, log: InteractionLog, learns: Callable[[int], bool]) -> Iterator[tuple[int, int, StepResult]]:
         events = enumerate(log.interactions())
         for start, stop in cuts(log, self.batch):
-            yield start, stop, self.engine.step(list(islice(events, stop - start)), learn=learns(stop))
+            apart = self.coded.target[start:stop] if self.plan.leave_out_group else None
+            yield start, stop, self.engine.step(list(islice(events, stop - start)), learn=learns(stop), apart=apart)
 
     def _follow(self, log: InteractionLog, seq: int) -> None:
         """Take in validation events, which are known but not learned from; they may be older than the newest event."""

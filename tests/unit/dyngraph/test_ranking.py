@@ -71,7 +71,7 @@ def test_a_candidates_rank_is_its_middle_place_and_others_tie_behind(
     scores = [[data.draw(few) if item else -math.inf for item in row] for row in items]
     rankable = [data.draw(st.integers(sum(item > 0 for item in items[q]), 12)) for q in query]
     place = locate(torch.tensor(items), torch.tensor(query), torch.tensor(targets))
-    ranks = candidate_ranks(torch.tensor(scores), torch.tensor(query), place, torch.tensor(rankable)).tolist()
+    ranks = candidate_ranks(torch.tensor(scores)[torch.tensor(query)], place, torch.tensor(rankable)).tolist()
     for rank, q, target, possible in zip(ranks, query, targets, rankable, strict=True):
         listed = {item: score for item, score in zip(items[q], scores[q], strict=True) if item}
         if target in listed:
