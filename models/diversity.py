@@ -15,6 +15,9 @@ from dyngraph.graph import DynamicGraph
 POOL = 4
 """Candidates looked at per place of the list."""
 
+_ROUNDING = 1e-12
+"""What two worths must differ by to differ."""
+
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -109,7 +112,7 @@ def _mmr(rows: Ints, relevance: Floats, labels: Codes, vectors: Floats, strength
                     # Padding comes after everything that can be shown.
                     if rows[u, p] == 0:
                         worth = -3.0
-                    if worth > most:
+                    if worth > most + _ROUNDING:
                         best, most = p, worth
             order[u, place] = best
             placed[best] = True

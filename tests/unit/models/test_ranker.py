@@ -17,7 +17,7 @@ CONTEXT = torch.tensor([[0.4, 0.1, 0.3, 0.0, 0.5, 0.2]])
 
 
 @pytest.mark.parametrize("signal", list(Signal))
-def test_gradients_are_those_of_the_softmax_loss(signal: Signal) -> None:
+def test_gradients_are_those_of_the_softmax_loss_weighted_by_rank(signal: Signal) -> None:
     ranker = GatedRanker([Feature(f"f{number}", signal) for number in range(3)], 6)
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(2, 5, 3, generator=generator)
@@ -32,8 +32,12 @@ def test_gradients_are_those_of_the_softmax_loss(signal: Signal) -> None:
     assert isinstance(update, RankerUpdate)
     raw = ranker.bias + context @ ranker.slope
     gates = {Signal.RAISES: torch.nn.functional.softplus(raw), Signal.LEARNED: raw}.get(signal, 0 * raw - 20)
-    loss = torch.nn.functional.cross_entropy(scores(gates)[query], place)
-    assert update.loss == pytest.approx(float(loss.detach()), rel=1e-5)
+    losses = torch.nn.functional.cross_entropy(scores(gates)[query], place, reduction="none")
+    assert update.loss == pytest.approx(float(losses.detach().mean()), rel=1e-5)
+    order = torch.argsort(scores(ranker.gates(context))[query], dim=1, descending=True)
+    ranks = 1 + (order == place.unsqueeze(1)).nonzero()[:, 1]
+    weights = 1 / torch.log2(1 + ranks)
+    loss = (weights * losses).sum() / weights.sum()
     wanted = torch.autograd.grad(loss, [ranker.bias, ranker.slope], allow_unused=True, materialize_grads=True)
     for found, gradient in zip(ranker.gradients(update.lessons[0]).values(), wanted, strict=True):
         torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
