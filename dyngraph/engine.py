@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dyngraph.advance import Advance
 from dyngraph.batch import BadBatch, Columns, EventBatch
+from dyngraph.beside import ranked_beside
 from dyngraph.earlier import Earlier
 from dyngraph.events import EventType, Interaction
 from dyngraph.explaining import explain
@@ -32,13 +33,23 @@ from dyngraph.protocols import (
     Baseline,
     Encoder,
     Habits,
+    Learner,
     Queries,
     Ranker,
+    Scorer,
     Sets,
     Source,
     Update,
 )
-from dyngraph.ranking import candidate_ranks, contains, full_ranks, locate, rivals, unite, without
+from dyngraph.ranking import (
+    candidate_ranks,
+    contains,
+    full_ranks,
+    locate,
+    rivals,
+    unite,
+    without,
+)
 from dyngraph.reranking import EXPLORED, NEW_HERE, Explorer, Rerank, pick
 from dyngraph.state import State, Stateful, digest, gather, scatter
 
@@ -63,6 +74,8 @@ class StepResult:
     top: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     """``[B, k]`` item rows of the list that each event's user would have got just before, 0 for none; k is the engine's
     ``kept``."""
+    tops: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """The same for each model that is ranked beside the engine on its own scores."""
     loss: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -107,6 +120,7 @@ class Engine:
         rerank: Rerank | None = None,
         explorer: Explorer | None = None,
         within_batch: bool = True,
+        scorers: Sequence[Scorer] = (),
     ) -> None:
         self.graph = graph
         self.encoder = encoder
@@ -114,6 +128,7 @@ class Engine:
         self.ranker = ranker
         self.habits = habits
         self.baselines = list(baselines)
+        self.scorers = list(scorers)
         self.met = met or MetItems()
         self.rerank = rerank
         self.explorer = explorer
@@ -122,6 +137,7 @@ class Engine:
         self.kept = kept
         self.within_batch = within_batch
         self._stateful = [*self.sources, *watched]
+        self._learners = [source for source in self._stateful if isinstance(source, Learner)]
 
     # -- the step ---------------------------------------------------------------------------------------------
 
@@ -151,12 +167,20 @@ class Engine:
         ranking, query = self._rank_batch(met, columns.users)
         hidden = None if apart is None else self._rivals(met, ranking, query, torch.from_numpy(apart))
         ranks, repeats = self._target_ranks(met, ranking, query, hidden)
+        masked = ranking.seen if self.mask_seen else None
+        beside = ranked_beside(self.scorers, self.graph, ranking.queries, met, query, masked, self.kept)
+        rankable = np.isfinite(ranks["evergraph"])
+        ranks |= {name: np.where(rankable, rank, ranks["evergraph"]) for name, rank in beside.ranks.items()}
         update = self._plan_ranker(met, ranking, query) if learn else None
         sizes = self.graph.sizes()
         try:
             batch = self.graph.admit(columns)
             self._grow()
             seed = self.seed * 1_000_003 + int(batch.seq.min())
+            lessons = [
+                learner.lesson(self.graph, batch, ranking.queries, query, learn=learn, seed=seed)
+                for learner in self._learners
+            ]
             learning = learn if learn_encoder is None else learn_encoder
             plan = self.encoder.plan(self.graph, batch, learn=learning, seed=seed)
         except BaseException:
@@ -166,6 +190,8 @@ class Engine:
         if update is not None:
             update.apply()
             loss["ranker"] = update.loss
+        for lesson in lessons:
+            lesson.apply()
         for source in self._stateful:
             source.observe(self.graph, batch)
         self.met.observe(self.graph, batch)
@@ -183,6 +209,7 @@ class Engine:
             ranks=ranks,
             repeats=repeats.numpy(),
             top=self._top(ranking, query, hidden),
+            tops=beside.tops,
             loss=loss,
             seconds=time.perf_counter() - begun,
         )

@@ -13,7 +13,9 @@ from dyngraph.catalogue import Catalogue
 from dyngraph.ids import IdTable
 from dyngraph.nodes import NodeStore
 from dyngraph.order import BEGINNING, Moment
-from dyngraph.state import State, gather, scatter
+from dyngraph.profiles import ProfileStore
+from dyngraph.state import State, Stateful, gather, scatter
+from dyngraph.texts import TextVectors
 
 
 class DynamicGraph:
@@ -28,11 +30,14 @@ class DynamicGraph:
         edge_dim: int = 0,
         user_dim: int = 0,
         item_dim: int = 0,
+        profile_dim: int = 0,
+        text_dim: int = 0,
         arrays: Arrays = NUMPY,
         device: torch.device | str = "cpu",
     ) -> None:
         """Of memory width ``dim`` with ``k`` neighbours; raw messages of width ``message``, as many edge features as
-        ``edge_dim``, static vectors of widths ``user_dim`` and ``item_dim``; held and computed on as ``arrays`` says.
+        ``edge_dim``, static vectors of widths ``user_dim`` and ``item_dim``, text vectors of widths ``profile_dim`` (of
+        each facet of a user's profile) and ``text_dim`` (of items); held and computed on as ``arrays`` says.
         """
         self.dim, self.edge_dim, self.arrays = dim, edge_dim, arrays
         self.user_ids, self.item_ids = IdTable(), IdTable()
@@ -43,6 +48,8 @@ class DynamicGraph:
             dim, k, message=message, edge_dim=edge_dim, vector_dim=item_dim, arrays=arrays, device=device
         )
         self.catalogue = Catalogue(self.item_ids)
+        self.texts = TextVectors(self.item_ids, text_dim)
+        self.profiles = ProfileStore(self.user_ids, profile_dim)
         self.horizon = BEGINNING
         self.events = 0
 
@@ -78,12 +85,13 @@ class DynamicGraph:
         What items took into their memory from the user's visits stays.
         """
         self.users.forget(row)
+        self.profiles.forget(row)
         self.items.settle(self.items.neighbours.holders(row))
         self.items.neighbours.forget_neighbour(row)
         self.user_ids.forget(row)
 
     def state(self) -> State:
-        """Everything but the catalogue, which comes from its own topic."""
+        """Everything but the catalogue; of text vectors and profiles only what has a width."""
         clock = torch.tensor([*self.horizon, self.events], dtype=torch.int64)
         return {"clock": clock} | gather(self._parts())
 
@@ -93,13 +101,15 @@ class DynamicGraph:
         self.horizon = Moment(ts, seq)
         scatter(self._parts(), state)
 
-    def _parts(self) -> dict[str, IdTable | NodeStore]:
-        return {
+    def _parts(self) -> dict[str, Stateful]:
+        parts: dict[str, Stateful] = {
             "user_ids": self.user_ids,
             "item_ids": self.item_ids,
             "users": self.users,
             "items": self.items,
         }
+        given: dict[str, ProfileStore | TextVectors] = {"profiles": self.profiles, "texts": self.texts}
+        return parts | {name: store for name, store in given.items() if store.width}
 
 
 def _batch(columns: Columns, users: Tensor, items: Tensor) -> EventBatch:

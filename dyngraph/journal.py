@@ -8,18 +8,16 @@ its tail while a replay can still follow it from the beginning.
 
 from __future__ import annotations
 
-import os
-import zlib
 from pathlib import Path
 
 import msgspec
 
+from dyngraph.lines import JournalError, LineFile, read_lines, segment, segments
+
+__all__ = ["Journal", "JournalError", "StepRecord", "read_journal"]
+
 SEGMENT_BYTES = 1 << 20
 """A segment this large is closed at the next snapshot."""
-
-
-class JournalError(ValueError):
-    """Raised for a journal that contradicts itself anywhere but in its torn last line."""
 
 
 class StepRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -39,6 +37,8 @@ class StepRecord(msgspec.Struct, frozen=True, array_like=True):
     """Name of the handed-over weights that are switched in before the step; empty for none."""
     encoder: bool | None = None
     """Whether the encoder learned too; None: as ``learned`` says."""
+    inputs: int = 0
+    """How many side inputs (:mod:`dyngraph.side_inputs`) the state had seen when the step was begun."""
 
     @property
     def encoder_learned(self) -> bool:
@@ -59,23 +59,16 @@ class Journal:
     def __init__(self, folder: Path, start: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        segments = _segments(folder)
+        paths = segments(folder)
         self._by_first: dict[int, StepRecord] = {}
         self._appended = -1
         whole = 0
-        for number, path in enumerate(segments):
-            last = number == len(segments) - 1
-            if last or int(segments[number + 1].name) > start:
+        for number, path in enumerate(paths):
+            last = number == len(paths) - 1
+            if last or int(paths[number + 1].name) > start:
                 records, whole = _read(path, last=last)
                 self._by_first.update((record.first, record) for record in records if record.first >= start)
-        self._open(segments[-1] if segments else folder / f"{start:020d}", whole)
-
-    def _open(self, path: Path, whole: int) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        # What a crash tore off at the end is cut away, so that the next record starts on a line of its own.
-        os.ftruncate(self._file, whole)
-        os.lseek(self._file, whole, os.SEEK_SET)
-        self._size = whole
+        self._file = LineFile(paths[-1] if paths else segment(folder, start), whole)
 
     def at(self, first: int) -> StepRecord | None:
         """The record of the step that starts at offset ``first``, if it was ever begun."""
@@ -83,24 +76,23 @@ class Journal:
 
     def append(self, record: StepRecord) -> None:
         """Write one record. :meth:`at` gives it from now on, so that a step that failed is tried again as begun."""
-        line = _encoder.encode(record)
+        self._file.append([_encoder.encode(record)])
         self._by_first.pop(self._appended, None)
         self._by_first[record.first], self._appended = record, record.first
-        self._size += os.write(self._file, b"%08x %b\n" % (zlib.crc32(line), line))
 
     def sync(self) -> None:
         """Make all records reach the disk."""
-        os.fsync(self._file)
+        self._file.sync()
 
     def settle(self, applied: int) -> None:
         """A snapshot covers everything up to ``applied``: start a new segment if this one is large enough."""
-        if self._size >= SEGMENT_BYTES:
-            os.close(self._file)
-            self._open(self.folder / f"{applied + 1:020d}", 0)
+        if self._file.size >= SEGMENT_BYTES:
+            self._file.close()
+            self._file = LineFile(segment(self.folder, applied + 1), 0)
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        self._file.close()
 
 
 def read_journal(folder: Path) -> list[StepRecord]:
@@ -108,28 +100,11 @@ def read_journal(folder: Path) -> list[StepRecord]:
 
     Raises :class:`JournalError` for a broken line before the last.
     """
-    segments = _segments(folder)
-    return [record for path in segments for record in _read(path, last=path is segments[-1])[0]]
-
-
-def _segments(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    paths = segments(folder)
+    return [record for path in paths for record in _read(path, last=path is paths[-1])[0]]
 
 
 def _read(path: Path, *, last: bool) -> tuple[list[StepRecord], int]:
     """Records of one segment, and how many of its bytes are whole."""
-    lines = path.read_bytes().split(b"\n")
-    records: list[StepRecord] = []
-    whole = 0
-    for number, line in enumerate(lines[:-1], start=1):
-        checksum, _, body = line.partition(b" ")
-        if checksum != b"%08x" % zlib.crc32(body):
-            if last and number == len(lines) - 1:
-                break
-            raise JournalError(
-                f"{path}, line {number}: the checksum does not match, so the steps after it cannot be trusted; "
-                "restore the file, or remove the shard's folder to rebuild it from the log"
-            )
-        records.append(_decoder.decode(body))
-        whole += len(line) + 1
-    return records, whole
+    bodies, whole = read_lines(path, last=last)
+    return [_decoder.decode(body) for body in bodies], whole

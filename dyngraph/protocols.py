@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,6 +196,32 @@ class Source(Stateful, Protocol):
 
     def forget_user(self, user: int) -> None:
         """Drop what is kept of one user."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A source with weights of its own, which learns from each batch beside encoder and ranker."""
+
+    def lesson(
+        self, graph: DynamicGraph, batch: EventBatch, queries: Queries, query: Tensor, *, learn: bool, seed: int
+    ) -> Update:
+        """What the batch will change, event e of which was ranked as ``queries[query[e]]`` just before; nothing is
+        written. The graph has rows for the batch's newcomers, and is as it was before the batch otherwise.
+        """
+        ...
+
+
+class Scorer(Protocol):
+    """A model of its own that a report shows beside the engine: a score for every item and query."""
+
+    @property
+    def name(self) -> str:
+        """How the scorer is called in reports."""
+        ...
+
+    def logits(self, graph: DynamicGraph, queries: Queries) -> Tensor:
+        """``[U, items]``; larger is better, and the null row counts for nothing."""
         ...
 
 

@@ -1,76 +1,38 @@
 """One partition's graph with all that survives a crash: engine, admission, journal, snapshots, applied offset.
 
 A shard knows offsets but no Kafka, so live workers, file replay and tests drive the very same object. The order in
-:meth:`Shard.apply` is the recovery story: (sometimes) snapshot → judge → journal → (sometimes) weights → step. Offsets
-are this log's; ``seq`` goes on counting when the log is replaced by a new one.
+:meth:`Shard.apply` is the recovery story: (sometimes) snapshot → side inputs → judge → journal → (sometimes) weights →
+step. Offsets are this log's; ``seq`` and the numbers of side inputs go on counting when the log is replaced by a new
+one, because the state is kept.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import torch
 
-from dyngraph.admission import Admission, AdmissionConfig, LogRecord, Rejection
+from dyngraph.admission import Admission, LogRecord, Rejection
 from dyngraph.batching import Batching
 from dyngraph.engine import Engine, StepResult
-from dyngraph.event_id import digest_of
-from dyngraph.events import EventType, Item
+from dyngraph.events import Item
+from dyngraph.intake import Intake
 from dyngraph.journal import Journal, StepRecord
-from dyngraph.lists import Filters, HistoryEntry, RecommendationList
-from dyngraph.order import Moment
+from dyngraph.profiles import UserProfile
+from dyngraph.refreshing import Refresh, Wanted
+from dyngraph.shard_config import ShardConfig
+from dyngraph.shard_reading import ShardReading
+from dyngraph.side_inputs import SideInput, TextVector
 from dyngraph.snapshots import FORMAT, Manifest, SnapshotStore
-from dyngraph.state import State, digest, gather, scatter
+from dyngraph.state import State, Stateful, digest, gather, scatter
 from dyngraph.switching import Place, WeightSwitch
+from dyngraph.texts import Vector
 from dyngraph.weights import LearnedWeights, WeightsManifest
 
 __all__ = ["LogRecord", "Rejection", "Shard", "ShardConfig", "ShardResult"]
-
-
-class ShardConfig(msgspec.Struct, frozen=True):
-    """Settings of a shard that no model needs to know."""
-
-    state_dir: Path
-    batching: str = "adaptive"
-    """``adaptive``, or ``fixed:B``: a border at every offset divisible by B."""
-    max_batch: int = 256
-    """Most events in an adaptive step."""
-    learn: bool = True
-    learn_encoder: bool = True
-    """False where the encoder's weights come from a trainer: only the ranker learns here."""
-    weights_dir: Path | None = None
-    """Where a trainer hands over weights; None: nobody does."""
-    weights_every: int = 0
-    """Hand over own weights each time the log passes a multiple of so many offsets; 0: never."""
-    keep_weights: int = 0
-    """Most versions kept of those that this shard switched in and recovery no longer needs; 0: all, so that the journal
-    can be followed from its beginning."""
-    snapshot_events: int = 20_000
-    snapshot_seconds: float = 300.0
-    keep_snapshots: int = 3
-    admission: AdmissionConfig = AdmissionConfig()
-    clock: str = "wall"
-    """What "now" is for a list asked for without a moment: ``wall``, or ``log`` (newest event plus what has passed)."""
-
-    def folder(self, partition: int) -> Path:
-        """Where the shard of ``partition`` lives."""
-        return self.state_dir / f"partition-{partition:05d}"
-
-    def weights(self, partition: int) -> Path | None:
-        """Where the versions of the shard's weights live."""
-        return self.weights_dir / f"partition-{partition:05d}" if self.weights_dir is not None else None
-
-    def journals(self, partition: int) -> Path:
-        """Where the shard's journals live, one for each log it was ever bound to."""
-        return self.folder(partition) / "journal"
-
-    def journal(self, partition: int, log_id: str) -> Path:
-        """The journal of one log."""
-        return self.journals(partition) / digest_of(log_id)[:16]
 
 
 @dataclass(frozen=True)
@@ -84,13 +46,23 @@ class ShardResult:
     late: int = 0
     skipped: int = 0
     """Records at or below the applied offset: delivered again, changing nothing."""
+    wanted: list[Wanted] = field(default_factory=list)
+    """Profiles that the refresh policy asks for after the step."""
 
 
-class Shard:
+class Shard(ShardReading):
     """See the module. All methods block; callers serialise them (one lock per shard)."""
 
-    def __init__(self, config: ShardConfig, partition: int, engine: Engine, fingerprint: str) -> None:
-        self.config, self.partition, self.engine = config, partition, engine
+    def __init__(
+        self,
+        config: ShardConfig,
+        partition: int,
+        engine: Engine,
+        fingerprint: str,
+        refresh: Refresh | None = None,
+    ) -> None:
+        super().__init__(engine, config.clock)
+        self.config, self.partition, self.refresh = config, partition, refresh
         self.batching = Batching.parse(config.batching)
         self.admission = Admission(config.admission)
         self.log_id = ""
@@ -103,25 +75,30 @@ class Shard:
         self.weights = WeightSwitch(config.weights(partition), engine, fingerprint)
         self.weights_due = False
         """Whether the log has passed a multiple of ``weights_every`` since weights were handed over."""
-        self._restore()
+        seen = self._restore()
         self._journal = self._open_journal()
+        self._intake = Intake(config.side_inputs(partition), engine.graph, seen)
         self._since_snapshot = 0
-        self._snapshot_at = self._newest_at = time.monotonic()
+        self._snapshot_at = time.monotonic()
 
     @classmethod
-    def open(cls, config: ShardConfig, partition: int, build: Callable[[], Engine], fingerprint: str = "") -> Shard:
-        """The shard as it last stood: newest whole snapshot, else empty; ``build`` makes an empty engine.
+    def open(
+        cls,
+        config: ShardConfig,
+        partition: int,
+        build: Callable[[], Engine],
+        fingerprint: str = "",
+        refresh: Callable[[Engine], Refresh] | None = None,
+    ) -> Shard:
+        """The shard as it last stood: newest whole snapshot, else empty; ``build`` makes an empty engine, ``refresh``
+        its refresh policy.
 
         ``fingerprint`` names the models' settings; a snapshot of another one is refused with SnapshotError.
         """
-        return cls(config, partition, build(), fingerprint)
+        engine = build()
+        return cls(config, partition, engine, fingerprint, refresh(engine) if refresh else None)
 
     # -- where it stands --------------------------------------------------------------------------------------
-
-    @property
-    def horizon(self) -> Moment:
-        """The newest event that the state has seen."""
-        return self.engine.graph.horizon
 
     @property
     def commit_offset(self) -> int:
@@ -135,14 +112,16 @@ class Shard:
         """Bind to a log. Another id than before means offsets start over; the state is kept."""
         if log_id == self.log_id:
             return
-        if self.log_id or self.applied_offset >= 0:
+        bound = self._bound
+        if bound:
             self._seq_base = max(self._seq_base + self.applied_offset + 1, self.horizon.seq + 1)
             self.applied_offset = -1
         self.log_id = log_id
         self._journal.close()
         self._journal = self._open_journal()
-        if self.engine.graph.events:
+        if bound:
             self.snapshot()
+        self._take_in()
 
     def next_border(self, first: int) -> int | None:
         """Last offset of the step that starts at ``first``, or None if it may be cut anywhere.
@@ -176,8 +155,12 @@ class Shard:
                 raise ValueError(f"the step from offset {first} ends at {border}, but was given offset {last}")
             last = border
         known = self._journal.at(first)
-        # Recorded weights that are missing stop here, before anything has changed.
+        # Recorded weights and side inputs that are missing stop here, before anything has changed.
         switch = self.weights.recorded(known.switched) if known else None
+        if known is None:
+            self._intake.take_in()
+        else:
+            self._intake.follow(known.inputs)
         erase = known.erased if known else tuple(self._to_erase)
         for user in erase:
             self._forget(user)
@@ -192,6 +175,7 @@ class Shard:
                 erase,
                 switch.manifest.name if switch else "",
                 None if self.config.learn_encoder else False,
+                self._intake.seen,
             )
             self._journal.append(known)
         undo = self.weights.take(switch) if switch else None
@@ -208,36 +192,70 @@ class Shard:
         self.admission.keep(judged)
         self._to_erase = [user for user in self._to_erase if user not in erase]
         self.applied_offset = last
-        self._newest_at = time.monotonic()
+        self._moved_on()
         self._since_snapshot += len(fresh)
         if self.config.weights_dir is not None:
             self.weights.follow()
             every = self.config.weights_every
             self.weights_due |= every > 0 and (last + 1) // every > first // every
+        wanted = self.refresh.after_step(self.engine, step, last) if self.refresh else []
+        self._take_in()
         return ShardResult(
             step=step,
             rejected=judged.rejected,
             duplicates=judged.duplicates,
             late=judged.late,
             skipped=skipped,
+            wanted=wanted,
         )
 
     def put_items(self, items: Sequence[Item]) -> None:
-        """Add or replace descriptions in the catalogue."""
-        self.engine.graph.catalogue.put(items)
+        """Add or replace descriptions in the catalogue: now, or once all recorded steps are taken again."""
+        self._offer([SideInput(item=item) for item in items])
+
+    def put_text_vectors(self, vectors: Mapping[str, Vector]) -> None:
+        """Add or replace text vectors by item id, likewise; those that do not fit the graph's are left out, counted."""
+        texts = self.engine.graph.texts
+        fitting = {item_id: texts.fitting(vector) for item_id, vector in vectors.items()}
+        texts.refused["unfit"] += sum(vector is None for vector in fitting.values())
+        self._offer(
+            [SideInput(text=TextVector(name, vector)) for name, vector in fitting.items() if vector is not None]
+        )
+
+    def offer_profiles(self, profiles: Sequence[UserProfile]) -> None:
+        """Add versions of profiles, likewise; those that cannot be taken are counted, see the store's ``judge``."""
+        self._offer([SideInput(profile=one) for one in profiles])
+
+    def _offer(self, inputs: Sequence[SideInput]) -> None:
+        self._intake.offer(inputs)
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """Take in what waits, unless recorded steps are still ahead: an empty shard learns of them with its log."""
+        if self._bound and self._journal.at(self.applied_offset + 1) is None:
+            self._intake.take_in()
+
+    @property
+    def _bound(self) -> bool:
+        """Whether the state belongs to a log of interactions by now."""
+        return bool(self.log_id) or self.applied_offset >= 0
 
     def erase(self, user_id: str) -> None:
-        """Erase a user now: state, rings of others, snapshots. Events that come later start from nothing.
+        """Erase a user now: state, rings of others, snapshots, profiles in the log of side inputs. Events that come
+        later start from nothing.
 
-        Learned weights are not unlearned, and the raw topic keeps its records until its retention ends.
+        Learned weights are not unlearned, and the raw topic keeps its records until its retention ends. Raises OSError
+        if a file cannot be written; the erasure has to be asked for again then.
         """
-        if self._erased.get(user_id) == self.applied_offset:
-            return
-        self._forget(user_id)
-        self._to_erase.append(user_id)
-        self._erased[user_id] = self.applied_offset
-        self.snapshot()
-        self._snapshots.drop_without(self._erased)
+        if self._erased.get(user_id) != self.applied_offset:
+            self._forget(user_id)
+            self._to_erase.append(user_id)
+            self._erased[user_id] = self.applied_offset
+        if not self._snapshots.know(self._erased):
+            self.snapshot()
+            self._snapshots.drop_without(self._erased)
+        # Last, because a recovery from an older snapshot would have missed these profiles.
+        self._intake.forget(user_id)
 
     def offer_weights(self, weights: LearnedWeights) -> None:
         """Switch ``weights`` in at the next border that comes after all they were learned from.
@@ -252,51 +270,7 @@ class Shard:
         self.weights_due = False
         return manifest
 
-    # -- reading it -------------------------------------------------------------------------------------------
-
-    def now(self) -> Moment:
-        """The moment of a list that is asked for without one, by the shard's clock."""
-        horizon = self.horizon
-        if self.config.clock == "wall":
-            ts = int(time.time() * 1000)
-        else:
-            ts = horizon.ts + int(1000 * (time.monotonic() - self._newest_at))
-        return Moment(max(ts, horizon.ts), horizon.seq + 1)
-
-    def recommend(
-        self,
-        users: Sequence[str],
-        at: Moment | None = None,
-        k: int = 10,
-        filters: Filters | None = None,
-    ) -> list[RecommendationList]:
-        """Read-only lists at ``at``, by default now. See :meth:`Engine.recommend`."""
-        return self.engine.recommend(users, at or self.now(), k, filters)
-
-    def history(self, user_id: str, n: int = 20) -> list[HistoryEntry]:
-        """The user's kept edges, newest first (at most the ring's size)."""
-        graph = self.engine.graph
-        row = graph.user_ids.find([user_id])
-        if not int(row[0]):
-            return []
-        end = torch.tensor([2**62])
-        near = graph.users.neighbours.before(row, end, end)
-        edges = sorted(
-            (
-                (ts, seq, node, kind)
-                for ts, seq, node, kind, usable in zip(
-                    *(column[0].tolist() for column in (near.ts, near.seq, near.nodes, near.types, near.mask)),
-                    strict=True,
-                )
-                if usable
-            ),
-            reverse=True,
-        )
-        entries = []
-        for ts, _, node, kind in edges[:n]:
-            item_id = graph.item_ids[node]
-            entries.append(HistoryEntry(item_id, graph.catalogue.title(item_id), EventType(kind).label, ts))
-        return entries
+    # -- telling of it ----------------------------------------------------------------------------------------
 
     def describe(self, *, with_digest: bool = False) -> dict[str, object]:
         """Sizes and counters as JSON-able values; the digest covers all state and takes a moment."""
@@ -313,6 +287,9 @@ class Shard:
             "duplicates": self.admission.duplicates,
             "late": self.admission.late,
             "rejected": self.admission.rejected,
+            "side_inputs": self._intake.seen,
+            "profiles": len(self.engine.graph.profiles),
+            "profiles_refused": dict(+self.engine.graph.profiles.refused),
             "model_version": self.engine.encoder.version,
             "weights": self.weights.describe(self.log_id, self.applied_offset),
         }
@@ -328,6 +305,7 @@ class Shard:
     def snapshot(self) -> None:
         """Write a snapshot now."""
         self._journal.sync()
+        self._intake.sync()
         manifest = Manifest(
             format=FORMAT,
             config=self._fingerprint,
@@ -339,6 +317,7 @@ class Shard:
             erased=sorted(self._erased.items()),
             checksums={},
             weights=self.weights.current,
+            inputs=self._intake.seen,
         )
         catalogue = msgspec.json.encode(self.engine.graph.catalogue.items())
         self._snapshots.write(manifest, self._state(), catalogue)
@@ -352,17 +331,22 @@ class Shard:
         if self._since_snapshot:
             self.snapshot()
         self._journal.close()
+        self._intake.close()
 
     def _snapshot_due(self) -> bool:
         waited = time.monotonic() - self._snapshot_at
         return self._since_snapshot >= self.config.snapshot_events or waited >= self.config.snapshot_seconds
 
-    def _restore(self) -> None:
+    def _restore(self) -> int:
+        """Load the newest whole snapshot, if there is one; how many side inputs the state has seen."""
         found = self._snapshots.newest(self._fingerprint)
         if found is None:
-            return
+            return 0
         manifest, state, catalogue = found
-        scatter({"engine": self.engine, "admission": self.admission}, state)
+        parts = self._parts()
+        if not any(name.startswith("refresh.") for name in state):
+            parts.pop("refresh", None)  # a policy that came after the snapshot starts from nothing
+        scatter(parts, state)
         self.engine.graph.catalogue.put(msgspec.json.decode(catalogue, type=list[Item]))
         self.log_id, self.applied_offset = manifest.log_id, manifest.applied_offset
         self._seq_base = manifest.seq_base
@@ -371,13 +355,21 @@ class Shard:
         for user in self._erased:
             self.weights.block(user)
         self._snapshots.drop_without(self._erased)
+        return manifest.inputs
 
     def _forget(self, user_id: str) -> None:
+        row = int(self.engine.graph.user_ids.find([user_id])[0])
+        if row and self.refresh is not None:
+            self.refresh.forget_user(row)
         self.engine.erase_user(user_id)
         self.weights.block(user_id)
 
     def _open_journal(self) -> Journal:
         return Journal(self.config.journal(self.partition, self.log_id), self.applied_offset + 1)
 
+    def _parts(self) -> dict[str, Stateful]:
+        parts: dict[str, Stateful] = {"engine": self.engine, "admission": self.admission}
+        return parts if self.refresh is None else parts | {"refresh": self.refresh}
+
     def _state(self) -> State:
-        return gather({"engine": self.engine, "admission": self.admission})
+        return gather(self._parts())

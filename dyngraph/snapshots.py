@@ -45,6 +45,8 @@ class Manifest(msgspec.Struct, frozen=True):
     checksums: dict[str, str]
     weights: WeightsManifest | None = None
     """The handed-over weights that the state serves with; None where it learned its own."""
+    inputs: int = 0
+    """How many side inputs the state has seen."""
 
 
 class SnapshotStore:
@@ -121,12 +123,20 @@ class SnapshotStore:
             )
         return None
 
+    def know(self, erased: dict[str, int]) -> bool:
+        """Whether there are snapshots, and all of them know of every erasure (user id to offset)."""
+        paths = self._paths()
+        return bool(paths) and all(self._knows(path, erased) for path in paths)
+
     def drop_without(self, erased: dict[str, int]) -> None:
         """Drop snapshots that do not know of every erasure (user id to offset)."""
         for path in self._paths():
-            manifest = self._manifest(path)
-            if manifest is None or not erased.items() <= dict(manifest.erased).items():
+            if not self._knows(path, erased):
                 shutil.rmtree(path)
+
+    def _knows(self, path: Path, erased: dict[str, int]) -> bool:
+        manifest = self._manifest(path)
+        return manifest is not None and erased.items() <= dict(manifest.erased).items()
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.iterdir() if path.name.isdigit())

@@ -8,7 +8,7 @@ that learn after every basket the engine lags by up to a batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from dyngraph.engine import Engine, StepResult
 from dyngraph.events import Interaction
+from dyngraph.protocols import Scorer
 from evaluation.coded import CodedLog
 from evaluation.prequential import cuts
+from evaluation.profiles.feed import Line, ProfileFeed
+from evaluation.profiles.stock import TextStock, policy, statistical
 from evaluation.protocols.candidates import Histories
 from evaluation.protocols.holdout import held_out, sampled_among
 from evaluation.protocols.outcome import Outcome, OutcomeBuilder
@@ -26,7 +29,11 @@ from evaluation.protocols.plan import TRAIN_UNTIL, Plan, evaluated_rows
 from evaluation.ranking import middle_ranks, top_items
 from evaluation.readers.log import InteractionLog
 from models.baselines.recommender import Setting
+from models.dynllm import DynLLMConfig
 from models.system import SystemConfig, build_engine
+
+WHOLE = "evergraph"
+"""As the engine calls its own ranks."""
 
 ASKED_AT_ONCE = 64
 """Users ranked together where events are held out."""
@@ -42,21 +49,29 @@ def run_engine(
     progress: Progress,
     *,
     without: tuple[str, ...] = (),
+    profiled: bool = False,
     batch: int,
 ) -> Outcome:
     """Walk ``coded``, which is ``log`` as arrays, with a fresh engine that lacks the sources ``without``, in steps of
-    ``batch`` events.
+    ``batch`` events; ``profiled`` with statistical profiles and item texts. Raises LlmError where these need weights
+    that are not installed.
     """
     held = plan.protocol.startswith("leave-one-out")
+    text = TextStock("minilm") if profiled else None
     config = SystemConfig(
         mask_seen=plan.mask_seen and not held,
         candidates="all" if held else "proposed",
         without=without,
         seed=plan.seed,
+        dynllm=DynLLMConfig(text_dim=text.width) if text is not None else None,
     )
     engine = build_engine(config)
     engine.kept = plan.k
     engine.graph.catalogue.put(log.items)
+    feed = None
+    if text is not None:
+        engine.graph.texts.put(text.of_items(log.items))
+        feed = ProfileFeed(policy(engine), [Line(statistical(log.items), text.of_facets, engine.graph.profiles)])
     ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
     settings: dict[str, Setting] = {
         "batch": batch,
@@ -64,39 +79,49 @@ def run_engine(
         "candidates": config.candidates,
         "sources": ", ".join(source.name for source in engine.sources),
     }
-    walk = _Walk(engine, ordered, coded, plan, OutcomeBuilder(coded, plan, name, settings), progress, batch)
+    builder = OutcomeBuilder(coded, plan, name, settings)
+    walk = Walk(engine, ordered, coded, plan, {WHOLE: builder}, progress, batch, feed)
     begun = time.perf_counter()
     events = walk.held_out() if held else walk.in_time()
-    return walk.builder.outcome(time.perf_counter() - begun, events)
+    return builder.outcome(time.perf_counter() - begun, events)
 
 
 @dataclass(frozen=True)
-class _Walk:
+class Walk:
+    """One engine over one log, in steps of ``batch`` events."""
+
     engine: Engine
     log: InteractionLog
     """In the order of ``coded``."""
     coded: CodedLog
     plan: Plan
-    builder: OutcomeBuilder
+    builders: Mapping[str, OutcomeBuilder]
+    """Of the engine (:data:`WHOLE`), or of models that are ranked beside it."""
     progress: Progress
     batch: int
+    feed: ProfileFeed | None = None
+    beside: Sequence[Scorer] = ()
+    """Models that are ranked at the events that count."""
 
     def in_time(self) -> int:
         """Rank before learning; how many events were walked."""
-        coded, plan, builder = self.coded, self.plan, self.builder
+        coded, plan, builders = self.coded, self.plan, self.builders
+        first = next(iter(builders.values()))
         evaluated = evaluated_rows(coded, plan)
         learned_until = int(TRAIN_UNTIL * len(coded)) if plan.protocol == "time-split" and plan.freeze else len(coded)
-        for start, stop, result in self._steps(self.log, lambda stop: stop <= learned_until):
+        counts = np.concatenate(([0], np.cumsum(evaluated)))
+        for start, stop, result in self._steps(self.log, lambda stop: stop <= learned_until, counts):
             rows = start + np.flatnonzero(evaluated[start:stop])
-            ranks = result.ranks["evergraph"]
-            for row in rows.tolist():
-                builder.add(row, float(ranks[row - start]), _shown(result.top[row - start]))
-            self.progress(stop, builder.lately() if len(builder) else {})
+            for name, builder in builders.items() if len(rows) else ():
+                ranks, top = result.ranks[name], result.top if name == WHOLE else result.tops[name]
+                for row in rows.tolist():
+                    builder.add(row, float(ranks[row - start]), _shown(top[row - start]))
+            self.progress(stop, first.lately() if len(first) else {})
         return len(coded)
 
     def held_out(self) -> int:
         """Learn what is known, rank what is held out; how many events were learned or ranked."""
-        log, coded, plan, builder = self.log, self.coded, self.plan, self.builder
+        log, coded, plan, builder = self.log, self.coded, self.plan, self.builders[WHOLE]
         rows = held_out(coded, plan)
         known = InteractionLog(log.name, log.frame[rows.learned], log.items)
         for _, stop, _ in self._steps(known, lambda stop: True):
@@ -124,11 +149,19 @@ class _Walk:
             self.progress(done, builder.lately())
         return done
 
-    def _steps(self, log: InteractionLog, learns: Callable[[int], bool]) -> Iterator[tuple[int, int, StepResult]]:
+    def _steps(
+        self, log: InteractionLog, learns: Callable[[int], bool], counts: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[int, int, StepResult]]:
+        """Steps of ``log``; models beside are ranked where events count, ``counts [N + 1]`` of them before each."""
         events = enumerate(log.interactions())
         for start, stop in cuts(log, self.batch):
+            ranked = counts is not None and counts[stop] > counts[start]
+            self.engine.scorers = list(self.beside) if ranked else []
             apart = self.coded.target[start:stop] if self.plan.leave_out_group else None
-            yield start, stop, self.engine.step(list(islice(events, stop - start)), learn=learns(stop), apart=apart)
+            result = self.engine.step(list(islice(events, stop - start)), learn=learns(stop), apart=apart)
+            if self.feed is not None:
+                self.feed.after_step(self.engine, result, stop - 1)
+            yield start, stop, result
 
     def _follow(self, log: InteractionLog, seq: int) -> None:
         """Take in validation events, which are known but not learned from; they may be older than the newest event."""

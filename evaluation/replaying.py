@@ -94,15 +94,20 @@ def replaying(log: InteractionLog, config: ReplayConfig, system: SystemConfig) -
         if config.journal is not None:
             _take_over(config.journal, settings, log_id)
         shard = open_shard(settings, PARTITION, system)
-        shard.put_items(log.items)
+        if config.journal is None:
+            shard.put_items(log.items)
+        elif not ShardConfig(config.journal).side_inputs(PARTITION).is_dir():
+            # Journals of before side inputs were recorded: the catalogue is taken to have been there from the start.
+            shard.engine.graph.catalogue.put(log.items)
         shard.start_new_log(log_id)
         yield Replay(log, shard, config)
         shard.close()
 
 
 def _take_over(state_dir: Path, settings: ShardConfig, log_id: str) -> None:
-    """Copy the journal of a worker's latest log to where the shard looks for its own."""
-    journals = ShardConfig(state_dir).journals(PARTITION)
+    """Copy the journal of a worker's latest log, and its side inputs, to where the shard looks for its own."""
+    worker = ShardConfig(state_dir)
+    journals = worker.journals(PARTITION)
     written = [folder for folder in journals.glob("*/") if read_journal(folder)]
     if not written:
         raise JournalError(
@@ -110,3 +115,5 @@ def _take_over(state_dir: Path, settings: ShardConfig, log_id: str) -> None:
         )
     latest = max(written, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
     shutil.copytree(latest, settings.journal(PARTITION, log_id))
+    if worker.side_inputs(PARTITION).is_dir():
+        shutil.copytree(worker.side_inputs(PARTITION), settings.side_inputs(PARTITION))

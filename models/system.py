@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -10,8 +11,10 @@ import msgspec
 from dyngraph.engine import Engine
 from dyngraph.met import MetItems
 from dyngraph.protocols import Source
+from dyngraph.refreshing import Refresh
 from dyngraph.shard import Shard, ShardConfig
 from models.diversity import MaximalMarginalRelevance
+from models.dynllm import DynLLM, DynLLMConfig
 from models.exploration import ExplorationConfig, ExplorationSlot
 from models.ranker import GatedRanker
 from models.sources.attributes import AttributeSource
@@ -19,6 +22,7 @@ from models.sources.graph import GraphSource
 from models.sources.history import DAY_MS, HistorySource
 from models.sources.newcomers import NewcomerSource
 from models.sources.popularity import DecayedPopularity, Popularity, PopularitySource
+from models.sources.profiles import ProfileSource
 from models.sources.transitions import TransitionSource
 from models.tgn import TGN, TGNConfig
 
@@ -30,6 +34,8 @@ class SystemConfig(msgspec.Struct, frozen=True):
     """What may differ between two engines. Half-lives in days."""
 
     tgn: TGNConfig = TGNConfig()
+    dynllm: DynLLMConfig | None = None
+    """User profiles and item texts as a source; None: without them."""
     popularity_half_life: float = 7.0
     trend_half_life: float = 1.0
     history_half_life: float = 30.0
@@ -48,11 +54,16 @@ class SystemConfig(msgspec.Struct, frozen=True):
     seed: int = 0
 
 
-def open_shard(config: ShardConfig, partition: int, system: SystemConfig | None = None) -> Shard:
-    """The shard of one partition with the whole system in it, as it last stood."""
+def open_shard(
+    config: ShardConfig,
+    partition: int,
+    system: SystemConfig | None = None,
+    refresh: Callable[[Engine], Refresh] | None = None,
+) -> Shard:
+    """The shard of one partition with the whole system in it, as it last stood; ``refresh`` makes its policy."""
     system = system or SystemConfig()
     fingerprint = hashlib.blake2b(msgspec.json.encode(system), digest_size=8).hexdigest()
-    return Shard.open(config, partition, lambda: build_engine(system), fingerprint)
+    return Shard.open(config, partition, lambda: build_engine(system), fingerprint, refresh)
 
 
 def build_engine(config: SystemConfig | None = None) -> Engine:
@@ -68,6 +79,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     # What asks the history how things stood before a batch has to observe the batch before the history does.
     sources: list[Source] = [
         GraphSource(encoder),
+        *([ProfileSource(_dynllm(config, encoder))] if config.dynllm is not None else []),
         TransitionSource(history),
         NewcomerSource(history),
         AttributeSource(history),
@@ -86,7 +98,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     varied = MaximalMarginalRelevance(config.diversity, lambda: encoder.item_vectors)
     explorer = ExplorationSlot(config.exploration, met, config.seed)
     return Engine(
-        encoder.graph(),
+        encoder.graph(text_dim=config.dynllm.text_dim if config.dynllm is not None else 0),
         encoder,
         ranked,
         GatedRanker(features, CONTEXT),
@@ -101,3 +113,9 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
         explorer=explorer if config.exploration.slots else None,
         within_batch=config.within_batch,
     )
+
+
+def _dynllm(config: SystemConfig, encoder: TGN) -> DynLLM:
+    assert config.dynllm is not None
+    made = msgspec.structs.replace(config.dynllm, temporal_dim=config.tgn.dim, seed=config.seed)
+    return DynLLM(made, lambda: encoder.item_vectors)

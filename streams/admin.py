@@ -17,7 +17,7 @@ from kafka.admin import NewTopic
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 
 from streams.broker import BrokerError
-from streams.topics import DEFAULT_PREFIX, TOPICS, TopicSpec
+from streams.topics import DEFAULT_PREFIX, DEFAULT_SHARERS, TOPICS, TopicSpec
 
 log = logging.getLogger(__name__)
 
@@ -92,21 +92,24 @@ def create_topics(
     prefix: str = DEFAULT_PREFIX,
     partitions: int = 1,
     *,
+    llm_partitions: int = DEFAULT_SHARERS,
     specs: Sequence[TopicSpec] = TOPICS,
     replication: int = -1,
     timeout_s: float = USABLE_WITHIN_S,
 ) -> list[str]:
     """Create what is missing, check what is there, wait until all are usable; the names created are returned.
 
-    `partitions` is the number of shards; `replication` -1 is the broker's default. Safe to repeat and to run
-    twice at once. Raises `TopicMismatch` before anything is created, `BrokerUnreachable`, `BrokerError`.
+    `partitions` is the number of shards, `llm_partitions` that of `llm-jobs` where it is created now; `replication` -1
+    is the broker's default. Safe to repeat and to run twice at once. Raises `TopicMismatch` before anything is created,
+    `BrokerUnreachable`, `BrokerError`.
     """
     deadline = time.monotonic() + timeout_s
     with admin(broker, min(timeout_s, CONNECT_WITHIN_S)) as client:
         states = _states(client, prefix, specs)
         _check(states, partitions)
         missing = [state for state in states if not state.exists]
-        created = [state.name for state in missing if _create(client, state, partitions, replication)]
+        counts = {state.name: state.spec.partitions(partitions, llm_partitions) for state in missing}
+        created = [state.name for state in missing if _create(client, state, counts[state.name], replication)]
         _wait(client, prefix, specs, partitions, deadline)
     return created
 
@@ -144,7 +147,7 @@ def _states(client: KafkaAdminClient, prefix: str, specs: Sequence[TopicSpec]) -
 def _check(states: Sequence[TopicState], partitions: int) -> None:
     for state in states:
         wanted = state.spec.partitions(partitions)
-        if state.exists and state.partitions != wanted:
+        if state.exists and state.partitions != wanted and not state.spec.shared:
             raise TopicMismatch(_mismatch(state, wanted))
 
 
@@ -162,7 +165,7 @@ def _mismatch(state: TopicState, wanted: int) -> str:
 def _create(client: KafkaAdminClient, state: TopicState, partitions: int, replication: int) -> bool:
     new = NewTopic(
         state.name,
-        num_partitions=state.spec.partitions(partitions),
+        num_partitions=partitions,
         replication_factor=replication,
         topic_configs=state.spec.kafka_configs(),
     )

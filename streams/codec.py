@@ -193,6 +193,11 @@ def list_id(user_id: str, partition: int, offset: int, variant: str, request_id:
     return digest_of(*parts) if request_id is None else digest_of(*parts, request_id)
 
 
+def job_id(kind: str, entity_id: str, partition: int, offset: int) -> str:
+    """32 hex digits naming the job for an entity at a horizon; the same at every repeat."""
+    return digest_of("llm-job", kind, entity_id, str(partition), str(offset))
+
+
 def dead_letter_id(topic: str, partition: int, offset: int) -> str:
     """The place a record came from, the same at every repeat: `topic/partition/offset`."""
     return f"{topic}/{partition}/{offset}"

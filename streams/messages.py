@@ -20,6 +20,9 @@ from dyngraph.events import MAX_ID_BYTES, MAX_TS_MS
 
 SCHEMA_VERSION = 1
 MAX_OFFSET = 2**63 - 1
+MAX_PAST = 64
+MAX_VECTOR_WIDTH = 4_096
+HALF = 2  # bytes of a float16
 
 
 def _version() -> int:
@@ -42,6 +45,7 @@ Scalar = Annotated[str, Meta(max_length=1_000)] | Number | bool | None
 Attributes = Annotated[dict[Name, Scalar], Meta(max_length=64)]
 Names = Annotated[tuple[Name, ...], Meta(max_length=64)]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=1_000)]
+Vectors = Annotated[bytes, Meta(max_length=4 * HALF * MAX_VECTOR_WIDTH)]
 
 EventName = Literal["view", "click", "cart", "purchase", "rating", "like", "dislike", "remove", "impression"]
 KeptEventName = Literal["view", "click", "cart", "purchase", "rating", "like", "dislike", "remove"]
@@ -211,8 +215,21 @@ class MetricPoint(Message, frozen=True, kw_only=True):
 ArtefactKind = Literal["profile", "relations", "reasoning", "index"]
 
 
+class PastEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of a user's past: the user's last event with it, and the decayed count of all of them."""
+
+    item_id: Id
+    ts_ms: TsMs
+    weight: Number = 1.0
+
+
 class LlmJob(Message, frozen=True, kw_only=True):
-    """Topic `llm-jobs`, key `entity_id`: a newer artefact is wanted. The id follows from what is asked."""
+    """Topic `llm-jobs`, key `entity_id`: a newer artefact is wanted. The id follows from what is asked.
+
+    A job about a user carries what it is to be made from: `past`, oldest first, out of `events` up to the horizon.
+    `erasures` is the newest tombstone (its offset in `users`) that the asking shard had honoured, so that a job from
+    before an erasure is recognised after it.
+    """
 
     job_id: Id
     kind: ArtefactKind
@@ -221,6 +238,9 @@ class LlmJob(Message, frozen=True, kw_only=True):
     horizon: Horizon
     priority: Share = 0.5
     reason: Text = ""
+    events: Count = 0
+    past: Annotated[tuple[PastEntry, ...], Meta(max_length=MAX_PAST)] = ()
+    erasures: Offset = -1
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -246,13 +266,42 @@ class Artefact(Message, frozen=True, kw_only=True):
 
 
 class Profile(Artefact, frozen=True, kw_only=True):
-    """Topic `profiles`: the four facets of a user, and the items they were read from."""
+    """Topic `profiles`: the four facets of a user, and the items they were read from. A null value takes it back.
+
+    `events` counts the user's events up to the horizon, `erasures` is that of the job. `vectors` are float16, little
+    endian, one row of `vector_width` per facet in the order below, made by `vector_model`; empty where there is no such
+    model.
+    """
 
     segment: Names = ()
     interests: Names = ()
     categories: Names = ()
     brands: Names = ()
     source_items: Ids = ()
+    events: Count = 0
+    erasures: Offset = -1
+    vectors: Vectors = b""
+    vector_model: Annotated[str, Meta(max_length=200)] = ""
+    vector_width: Annotated[int, Meta(ge=0, le=MAX_VECTOR_WIDTH)] = 0
+
+    def __post_init__(self) -> None:
+        wanted = 4 * HALF * self.vector_width
+        if len(self.vectors) != wanted:
+            raise ValueError(f"`vectors` has {len(self.vectors)} bytes, four float16 rows of `vector_width` {wanted}")
+
+
+class ItemVector(Message, frozen=True, kw_only=True):
+    """Topic `item-vectors`, key `item_id`: a vector of an item's text, float16 LE. `text_hash` tells which text."""
+
+    item_id: Id
+    model_id: Name
+    text_hash: Annotated[str, Meta(max_length=64, pattern="^[0-9a-f]*$")]
+    vector: Annotated[bytes, Meta(max_length=HALF * MAX_VECTOR_WIDTH)]
+
+    def __post_init__(self) -> None:
+        _within_bytes(item_id=self.item_id)
+        if len(self.vector) % HALF:
+            raise ValueError(f"`vector` has {len(self.vector)} bytes, which are no float16 numbers")
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

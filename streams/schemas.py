@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from streams.topics import DEFAULT_PREFIX, TOPICS, TopicSpec
+from streams.topics import DEFAULT_PREFIX, DEFAULT_SHARERS, TOPICS, TopicSpec
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REF = "#/components/schemas/{name}"
@@ -19,7 +19,9 @@ def json_schema(spec: TopicSpec) -> dict[str, Any]:
     return {"$schema": _DIALECT, **msgspec.json.schema(spec.message)}
 
 
-def asyncapi(version: str, prefix: str = DEFAULT_PREFIX, partitions: int = 1) -> dict[str, Any]:
+def asyncapi(
+    version: str, prefix: str = DEFAULT_PREFIX, partitions: int = 1, llm_partitions: int = DEFAULT_SHARERS
+) -> dict[str, Any]:
     """An AsyncAPI 3.0 document of all topics, seen from Evergraph: it receives what producers send."""
     _, schemas = msgspec.json.schema_components([spec.message for spec in TOPICS], ref_template=_REF)
     return {
@@ -31,7 +33,7 @@ def asyncapi(version: str, prefix: str = DEFAULT_PREFIX, partitions: int = 1) ->
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {spec.name: _channel(spec, prefix, partitions) for spec in TOPICS},
+        "channels": {spec.name: _channel(spec, prefix, spec.partitions(partitions, llm_partitions)) for spec in TOPICS},
         "operations": {_operation_name(spec): _operation(spec) for spec in TOPICS},
         "components": {
             "messages": {spec.message.__name__: _message(spec) for spec in TOPICS},
@@ -55,7 +57,7 @@ def _channel(spec: TopicSpec, prefix: str, partitions: int) -> dict[str, Any]:
         "bindings": {
             "kafka": {
                 "topic": spec.full_name(prefix),
-                "partitions": spec.partitions(partitions),
+                "partitions": partitions,
                 "topicConfiguration": {name: value for name, value in configs.items() if name in known},
                 "bindingVersion": "0.5.0",
             }

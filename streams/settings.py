@@ -1,7 +1,8 @@
 """One typed, frozen settings object, built once at the edge and passed on in parts.
 
 A value comes from, in this order: a command line flag, an environment variable `EVERGRAPH_<NAME>`, the TOML
-file given by `--config`, the default below. Nothing reads the environment after that.
+file given by `--config`, the default below. Nothing reads the environment after that. A section such as `llm` is a
+table of the file, and `EVERGRAPH_LLM_<NAME>` in the environment.
 """
 
 from __future__ import annotations
@@ -10,20 +11,28 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from streams.topics import DEFAULT_PREFIX
+from llm_workers.config import LlmConfig
+from llm_workers.refresh.config import RefreshConfig
+from streams.topics import DEFAULT_PREFIX, DEFAULT_SHARERS
 
 ENV_PREFIX = "EVERGRAPH_"
 
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {"llm": LlmConfig, "refresh": RefreshConfig}
+
+NULLABLE = frozenset({"llm.temperature"})
+"""Settings whose default is a value and which may be none."""
 
 
 class SettingsError(ValueError):
@@ -102,6 +111,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lists_per_call: Positive = 64
     """Users listed in one call; more waiting means more coalescing."""
 
+    # --- profiles
+    profiles: bool = True
+    """Whether user profiles are asked for and taken in; with `up`, also whether an LLM worker runs that makes them."""
+    llm_partitions: Annotated[int, Meta(ge=1, le=1_024)] = DEFAULT_SHARERS
+    """Partitions of `llm-jobs` where it is created: at most so many LLM workers share the work."""
+    llm_group_id: Annotated[str, Meta(min_length=1, max_length=200)] = "evergraph-llm"
+    """Consumer group of the LLM workers (the prefix is put before it)."""
+    llm_http_port: Port = 0
+    """An LLM worker's port; 0: any free one."""
+    llm: LlmConfig = LlmConfig()
+    """Who makes profiles, and what it may cost."""
+    refresh: RefreshConfig = RefreshConfig()
+    """When a profile is worth making."""
+
     # --- outward
     http_host: str = "127.0.0.1"
     http_port: Port = 8321
@@ -139,16 +162,51 @@ def load_settings(
     environ = os.environ if env is None else env
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    for name, value in _from_file(config).items():
+    for name, value in _flat(_from_file(config)):
         values[name], origin[name] = value, f"{config}"
-    for name in Settings.__struct_fields__:
-        variable = f"{ENV_PREFIX}{name.upper()}"
+    for name in _names():
+        variable = variable_of(name)
         if environ.get(variable):
             values[name], origin[name] = environ[variable], variable
     for name, value in (flags or {}).items():
         if value is not None:
-            values[name], origin[name] = value, f"--{name.replace('_', '-')}"
+            values[name], origin[name] = value, f"--{name.replace('_', '-').replace('.', '-')}"
     return _convert(values, origin)
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting; one of a section is called `section.name`."""
+    return f"{ENV_PREFIX}{name.replace('.', '_').upper()}"
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables: the one way in that carries all of them to another process."""
+    variables = {}
+    for name in _names():
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        if isinstance(value, bool):
+            variables[variable_of(name)] = str(value).lower()
+        elif value is not None:
+            variables[variable_of(name)] = str(value)
+        elif name in NULLABLE:
+            variables[variable_of(name)] = "null"
+    return variables
+
+
+def _names() -> list[str]:
+    """All settings, those of a section as `section.name`."""
+    plain = [name for name in Settings.__struct_fields__ if name not in SECTIONS]
+    return plain + [f"{section}.{name}" for section, kind in SECTIONS.items() for name in kind.__struct_fields__]
+
+
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if name in SECTIONS and isinstance(value, dict):
+            yield from ((f"{name}.{inner}", given) for inner, given in value.items())
+        else:
+            yield name, value
 
 
 def _from_file(config: Path | None) -> dict[str, Any]:
@@ -164,23 +222,26 @@ def _from_file(config: Path | None) -> dict[str, Any]:
 
 
 def _convert(values: dict[str, Any], origin: Mapping[str, str]) -> Settings:
-    unknown = sorted(set(values) - set(Settings.__struct_fields__))
+    unknown = sorted(set(values) - set(_names()))
     if unknown:
-        known = ", ".join(Settings.__struct_fields__)
+        known = ", ".join(_names())
         raise SettingsError(f"{origin[unknown[0]]}: there is no setting {unknown[0]!r}; the settings are: {known}")
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-    for name in ("state_dir", "broker_bin", "weights_dir"):
-        if isinstance(plain.get(name), str):
-            plain[name] = str(Path(plain[name]).expanduser())
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        section, _, inner = name.rpartition(".")
+        table = plain.setdefault(section, {}) if section else plain
+        table[inner] = str(value) if isinstance(value, Path) else value
     try:
         return msgspec.convert(plain, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
-        found = re.search(r"\$\.(\w+)", str(error))
+        found = re.search(r"\$\.([\w.]+)", str(error))
         name = found.group(1) if found else "?"
-        raise SettingsError(f"{origin.get(name, name)} = {plain.get(name)!r}: {error}") from None
+        if name in SECTIONS:  # a rule between several of its settings: the text names them
+            raise SettingsError(f"section {name}: {error}") from None
+        raise SettingsError(f"{origin.get(name, name)} = {values.get(name)!r}: {error}") from None
 
 
 def _path(kind: type, value: Any) -> Any:
     if kind is Path:
-        return Path(value)
+        return Path(value).expanduser()
     raise NotImplementedError(f"no conversion to {kind}")

@@ -1,9 +1,10 @@
-"""A whole installation on one machine: broker, topics, worker and, where set, trainer, started and stopped together.
+"""A whole installation on one machine: broker, topics, worker, LLM worker and, where set, trainer, started and stopped
+together.
 
 The worker is a process of its own, so that it can be killed and restarted like any worker, and so that a terminal that
-only watches does not share its interpreter. Ctrl-C reaches the supervisor alone, which then stops trainer and worker
-(each writes a snapshot) before the broker. A trainer that is lost for good is told and done without: lists go on with
-what it handed over last.
+only watches does not share its interpreter. Ctrl-C reaches the supervisor alone, which then stops LLM worker, trainer
+and worker (which writes a snapshot) before the broker. A trainer or LLM worker that is lost for good is told and done
+without: lists go on with what it handed over last.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import urllib.request
 from collections.abc import Callable
 from types import TracebackType
 
+import msgspec
+
 from streams.admin import create_topics
 from streams.broker import EmbeddedBroker
 from streams.child import Child, WorkerGone
-from streams.settings import Settings
+from streams.settings import Settings, as_environment
 from streams.worker.note import read_note
 
 __all__ = ["Installation", "WorkerGone", "is_ready", "worker_environment"]
@@ -46,6 +49,7 @@ class Installation:
         self._embedded: EmbeddedBroker | None = None
         self._worker: Child | None = None
         self._trainer: Child | None = None
+        self._llm: Child | None = None
 
     # -- start and stop ----------------------------------------------------------------------------------------
 
@@ -60,24 +64,32 @@ class Installation:
                     log_file=self.settings.state_dir / "broker.log",
                 )
                 self.broker = self._embedded.start().address
-            create_topics(self.broker, self.settings.prefix, self.settings.partitions)
+            create_topics(
+                self.broker,
+                self.settings.prefix,
+                self.settings.partitions,
+                llm_partitions=self.settings.llm_partitions,
+            )
             environment = worker_environment(self.settings, self.broker, embedded=self._embedded is not None)
             self._worker = Child("graph", self.worker_log, environment, self._tell)
             self._worker.start()
             if self.settings.learner == "trainer":
                 self._trainer = Child("trainer", self.settings.state_dir / "trainer.log", environment, self._tell)
                 self._trainer.start()
+            if self.settings.profiles:
+                self._llm = Child("llm", self.settings.state_dir / "llm.log", environment, self._tell)
+                self._llm.start()
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        """Stop trainer and worker, then the broker. Safe to call twice."""
-        for child in (self._trainer, self._worker):
+        """Stop the workers, then the broker. Safe to call twice."""
+        for child in (self._llm, self._trainer, self._worker):
             if child is not None:
                 child.stop()
-        self._trainer = self._worker = None
+        self._llm = self._trainer = self._worker = None
         if self._embedded is not None:
             self._embedded.stop()
             self._embedded = None
@@ -101,6 +113,11 @@ class Installation:
     def trainer_pid(self) -> int | None:
         """The trainer's process id while one runs."""
         return self._trainer.pid if self._trainer is not None else None
+
+    @property
+    def llm_pid(self) -> int | None:
+        """The LLM worker's process id while one runs."""
+        return self._llm.pid if self._llm is not None else None
 
     @property
     def url(self) -> str | None:
@@ -132,6 +149,12 @@ class Installation:
         except WorkerGone as gone:
             self._trainer = None
             self._tell(f"{gone}; lists go on with the weights it handed over last")
+        try:
+            if self._llm is not None:
+                self._llm.check()
+        except WorkerGone as gone:
+            self._llm = None
+            self._tell(f"{gone}; lists go on with the profiles there are")
 
     def watch(self) -> None:
         """Keep the worker alive until interrupted (KeyboardInterrupt passes through) or `WorkerGone`."""
@@ -141,16 +164,12 @@ class Installation:
 
 
 def worker_environment(settings: Settings, broker: str, *, embedded: bool) -> dict[str, str]:
-    """The settings as environment variables: the one way in that carries all of them to another process."""
-    variables = {"OMP_NUM_THREADS": "1", "EVERGRAPH_BROKER": broker}
-    for name in settings.__struct_fields__:
-        value = getattr(settings, name)
-        if name == "broker" or value is None:
-            continue
-        if name == "session_timeout_ms" and embedded:
-            value = min(value, EMBEDDED_SESSION_MS)
-        variables[f"EVERGRAPH_{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
-    return variables
+    """The settings for a worker of ours, as environment variables."""
+    if embedded:
+        session_ms = min(settings.session_timeout_ms, EMBEDDED_SESSION_MS)
+        settings = msgspec.structs.replace(settings, session_timeout_ms=session_ms)
+    settings = msgspec.structs.replace(settings, broker=broker)
+    return {"OMP_NUM_THREADS": "1", **as_environment(settings)}
 
 
 def is_ready(url: str) -> bool:

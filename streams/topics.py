@@ -13,6 +13,7 @@ from streams import messages as m
 
 DEFAULT_PREFIX = "evergraph."
 MIB = 1024 * 1024
+DEFAULT_SHARERS = 4
 
 # A bad record is copied whole, in base64, into a dead letter: 8 MiB in need 16 MiB out (8 * 4/3, and room for
 # the rest).
@@ -30,7 +31,11 @@ class UnknownTopic(ValueError):
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """One topic. `sharded` topics are cut by user and all have the partition count of `interactions`."""
+    """One topic. `sharded` topics are cut by user and all have the partition count of `interactions`.
+
+    A `shared` topic is cut so that many workers can share its records. Nobody owns a part of it, so it may have any
+    number of partitions.
+    """
 
     name: str
     key: str
@@ -38,6 +43,7 @@ class TopicSpec:
     cleanup: Cleanup
     about: str
     sharded: bool = False
+    shared: bool = False
     internal: bool = False
     max_message_bytes: int = MIB
     configs: Mapping[str, str] = field(default_factory=dict)
@@ -46,8 +52,10 @@ class TopicSpec:
         """The name in Kafka."""
         return f"{prefix}{self.name}"
 
-    def partitions(self, shards: int) -> int:
-        """How many partitions the topic has where `interactions` has `shards`."""
+    def partitions(self, shards: int, sharers: int = DEFAULT_SHARERS) -> int:
+        """How many partitions the topic has where `interactions` has `shards` and `sharers` may share jobs."""
+        if self.shared:
+            return sharers
         return shards if self.sharded else 1
 
     def kafka_configs(self) -> dict[str, str]:
@@ -99,8 +107,9 @@ TOPICS: tuple[TopicSpec, ...] = (
         sharded=True,
         configs=_QUARTER,
     ),
-    TopicSpec("llm-jobs", "entity_id", m.LlmJob, "delete", "artefacts worth refreshing", configs=_WEEK),
+    TopicSpec("llm-jobs", "entity_id", m.LlmJob, "delete", "artefacts worth refreshing", shared=True, configs=_WEEK),
     TopicSpec("profiles", "entity_id", m.Profile, "compact", "profile facets of users"),
+    TopicSpec("item-vectors", "item_id", m.ItemVector, "compact", "vectors of item texts"),
     TopicSpec("reasoning-graphs", "entity_id", m.ReasoningGraph, "compact", "reasoning chains of users"),
     TopicSpec("relations", "entity_id", m.Relations, "compact", "latent relations between items"),
     TopicSpec("indices", "entity_id", m.SemanticIndex, "compact", "semantic indices of users and items"),

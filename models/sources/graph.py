@@ -5,24 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
-from dyngraph.protocols import Cause, Encoder, Feature, Queries, Signal
+from dyngraph.protocols import Cause, Encoder, Queries
 from dyngraph.state import State
+from models.sources.likelihood import described, likelihood_features, nearest
 
 
 class GraphSource:
     """Dot products of user embedding and item vectors, by the encoder's own measure."""
 
     name = "graph"
-    features = (
-        Feature("graph_likelihood", Signal.RAISES),
-        Feature("graph_log_likelihood", Signal.RAISES),
-        Feature("graph_nearness", Signal.RAISES),
-    )
+    features = likelihood_features("graph")
 
     def __init__(self, encoder: Encoder, propose: int = 60) -> None:
         self._encoder, self._propose = encoder, propose
@@ -35,24 +31,13 @@ class GraphSource:
 
     def propose(self, graph: DynamicGraph, queries: Queries) -> Tensor:
         """The nearest items of the whole catalogue."""
-        scores = self._scores(queries)[:, 1:]
-        if not scores.shape[1]:
-            return torch.zeros(len(queries), 1, dtype=torch.int64)
-        return torch.topk(scores, min(self._propose, scores.shape[1]), dim=1).indices + 1
+        return nearest(self.logits(graph, queries), self._propose)
 
     def describe(self, graph: DynamicGraph, queries: Queries, items: Tensor) -> Tensor:
-        """Likelihood relative to the likeliest candidate, plain and as a logarithm (down to e^-8), and nearness scaled
-        to the candidates; all in [0, 1].
-        """
-        valid = items > 0
-        logits = self._scores(queries).gather(1, items)
-        top = logits.masked_fill(~valid, -torch.inf).amax(1, keepdim=True).nan_to_num(neginf=0.0)
-        low = logits.masked_fill(~valid, torch.inf).amin(1, keepdim=True).nan_to_num(posinf=0.0)
-        behind = (logits - top).clamp(-8, 0)
-        nearness = (logits - low) / (top - low).clamp(min=1e-6)
-        return torch.stack((torch.exp(behind), 1 + behind / 8, nearness), dim=2) * valid.unsqueeze(2)
+        """See :func:`models.sources.likelihood.described`."""
+        return described(self.logits(graph, queries), items)
 
-    def _scores(self, queries: Queries) -> Tensor:
+    def logits(self, graph: DynamicGraph, queries: Queries) -> Tensor:
         """``[U, items]``"""
         memo = queries.memo.get(self.name)
         if memo is None:

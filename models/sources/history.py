@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,17 @@ from dyngraph.state import State, gather, scatter
 from models.sources import history_kernels as kernels
 
 DAY_MS = 86_400_000.0
+
+
+class OwnItems(NamedTuple):
+    """The n items that one user had, as far as they are remembered, the one visited last at the end."""
+
+    items: NDArray[np.int64]
+    """``[n]`` rows."""
+    last_ts: NDArray[np.int64]
+    """``[n]`` ms of the last visit."""
+    weight: NDArray[np.float64]
+    """``[n]`` decayed counts."""
 
 
 class HistorySource:
@@ -100,6 +112,16 @@ class HistorySource:
     def had(self, users: Tensor, items: Tensor, earlier: Earlier | None = None) -> Tensor:
         """``[U, C]`` bool: which of ``items [U, C]`` the users had; an item only ever refused is not among them."""
         return torch.from_numpy(kernels.had(*self._asked(users, earlier), items.contiguous().numpy(), self._places()))
+
+    def own_items(self, user: int, ts: int) -> OwnItems:
+        """What user row ``user`` had, with counts decayed to ``ts`` (ms); at most the capacity, whatever was done."""
+        values = self._slots.values_array[user]
+        slots = np.flatnonzero((self._slots.keys_array[user] > 0) & (values[:, kernels.EVENTS] > 0))
+        last_ts, last_seq = values[slots, kernels.LAST_TS], values[slots, kernels.LAST_SEQ]
+        order = np.lexsort((last_seq, last_ts))
+        slots, last_ts = slots[order], last_ts[order].astype(np.int64)
+        weight = values[slots, kernels.DECAYED] * 2.0 ** ((self._clock.base_ms - ts) / self._clock.half_life_ms)
+        return OwnItems(self._slots.keys_array[user, slots].astype(np.int64), last_ts, weight)
 
     def habits(self, users: Tensor, earlier: Earlier | None = None) -> Tensor:
         """``[U, 2]`` float32: share of the user's positive events that were repeats, and log(1 + baskets) / 5."""

@@ -81,8 +81,8 @@ class TGN(nn.Module):
         self._sizes = 0, 0
         self.grow(1, 1)
 
-    def graph(self) -> DynamicGraph:
-        """An empty graph as this encoder needs it."""
+    def graph(self, text_dim: int = 0) -> DynamicGraph:
+        """An empty graph as this encoder needs it, with room for profiles and item texts of width ``text_dim``."""
         config = self.config
         return DynamicGraph(
             0 if config.memory == "none" else config.dim,
@@ -91,6 +91,8 @@ class TGN(nn.Module):
             edge_dim=config.edge_dim,
             user_dim=config.user_dim,
             item_dim=config.item_dim,
+            profile_dim=text_dim,
+            text_dim=text_dim,
             arrays=self._arrays,
             device=self._device,
         )

@@ -24,6 +24,10 @@ Learner = Annotated[
         help="inline: the worker learns in its steps; trainer: a process beside it does.", show_default="inline"
     ),
 ]
+Profiles = Annotated[
+    bool | None,
+    typer.Option("--llm/--no-llm", help="Ask for user profiles, take them in, and (`up`) run an LLM worker."),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as one JSON object.")]
 Map = Annotated[
     list[str] | None,

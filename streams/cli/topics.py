@@ -26,14 +26,25 @@ def create(
     broker: Broker = None,
     prefix: Prefix = None,
     partitions: Partitions = None,
+    llm_partitions: Annotated[
+        int | None,
+        typer.Option(help="Partitions of `llm-jobs`: most LLM workers that can share them.", show_default="4"),
+    ] = None,
     replication: Annotated[int, typer.Option(help="Copies of each partition; -1: what the broker is set to.")] = -1,
     config: Config = None,
 ) -> None:
     """Create the topics; safe to repeat."""
     from streams.admin import create_topics
 
-    settings = load_settings({"broker": broker, "prefix": prefix, "partitions": partitions}, config=config)
-    created = create_topics(broker_of(settings), settings.prefix, settings.partitions, replication=replication)
+    flags = {"broker": broker, "prefix": prefix, "partitions": partitions, "llm_partitions": llm_partitions}
+    settings = load_settings(flags, config=config)
+    created = create_topics(
+        broker_of(settings),
+        settings.prefix,
+        settings.partitions,
+        llm_partitions=settings.llm_partitions,
+        replication=replication,
+    )
     for name in created:
         typer.echo(f"created {name}")
     typer.echo("all topics are there" if not created else f"{len(created)} topics created, all are usable")

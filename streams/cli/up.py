@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import Config, Learner, Prefix, StateDir
+from streams.cli.options import Config, Learner, Prefix, Profiles, StateDir
 from streams.settings import load_settings
 
 Broker = Annotated[
@@ -34,6 +34,7 @@ def up(
     state_dir: StateDir = None,
     clock: Annotated[str | None, typer.Option(help="wall, or log for replayed logs of the past.")] = None,
     learner: Learner = None,
+    profiles: Profiles = None,
     config: Config = None,
 ) -> None:
     """Run until interrupted."""
@@ -51,6 +52,7 @@ def up(
             "state_dir": state_dir,
             "clock": clock,
             "learner": learner,
+            "profiles": profiles,
         },
         config=config,
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import Broker, Config, Learner, Prefix, StateDir, broker_of
+from streams.cli.options import Broker, Config, Learner, Prefix, Profiles, StateDir, broker_of
 from streams.settings import Settings, load_settings
 
 Batching = Annotated[str | None, typer.Option(help="adaptive, or fixed:B for a border at every offset divisible by B.")]
@@ -18,15 +18,18 @@ Learn = Annotated[bool | None, typer.Option("--learn/--no-learn", help="Learn on
 
 
 class Role(StrEnum):
-    """What a worker does: `graph` serves, `trainer` learns beside it (see `--learner`)."""
+    """What a worker does: `graph` serves, `trainer` learns beside it (see `--learner`), `llm` makes user profiles."""
 
     GRAPH = "graph"
     TRAINER = "trainer"
+    LLM = "llm"
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("worker", help="Run one worker: interactions in, fresh lists out.")(worker)
+    app.command(
+        "worker", help="Run one worker: interactions in, fresh lists out; or a trainer, or an LLM worker beside it."
+    )(worker)
 
 
 def worker(
@@ -39,6 +42,7 @@ def worker(
     batching: Batching = None,
     learn: Learn = None,
     learner: Learner = None,
+    profiles: Profiles = None,
     clock: Annotated[
         str | None, typer.Option(help="wall, or log: now is the newest event's time (replayed logs).")
     ] = None,
@@ -55,10 +59,11 @@ def worker(
             "prefix": prefix,
             "partitions": partitions,
             "state_dir": state_dir,
-            "http_port": http_port,
+            "llm_http_port" if role is Role.LLM else "http_port": http_port,
             "batching": batching,
             "learn": learn,
             "learner": learner,
+            "profiles": profiles,
             "clock": clock,
         },
         config=config,
@@ -66,10 +71,15 @@ def worker(
     address = broker_of(settings)
     _log_to_stderr(settings)
     from streams.worker.exit_codes import ExitCode, StateError
-    from streams.worker.process import Role as WorkerRole
-    from streams.worker.process import run_worker
 
     try:
+        if role is Role.LLM:
+            from streams.llm.process import run_llm_worker
+
+            sys.exit(run_llm_worker(settings, address, supervised=supervised))
+        from streams.worker.process import Role as WorkerRole
+        from streams.worker.process import run_worker
+
         code = run_worker(settings, address, role=WorkerRole(role), supervised=supervised)
     except StateError as error:
         typer.echo(f"error: {error}", err=True)

@@ -48,6 +48,8 @@ class Counters:
         self.duplicates = 0
         self.late = 0
         self.requests = 0
+        self.jobs = 0
+        """Jobs sent to LLM workers."""
         self.step_ms: deque[float] = deque(maxlen=2_000)
         """Milliseconds a step took without the wait for its turn, newest last."""
         self.list_ms: deque[float] = deque(maxlen=2_000)
@@ -66,6 +68,7 @@ class Counters:
             "duplicates": self.duplicates,
             "late": self.late,
             "requests": self.requests,
+            "llm_jobs": self.jobs,
             "step_ms": _percentiles(self.step_ms),
             "event_to_list_ms": _percentiles(self.list_ms),
         }

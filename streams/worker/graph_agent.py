@@ -25,6 +25,7 @@ from streams.worker.catchup import CatchUp
 from streams.worker.counters import Counters
 from streams.worker.delivery import deliveries
 from streams.worker.intake import Intake
+from streams.worker.jobs import Jobs
 from streams.worker.letters import Letters, Origin
 from streams.worker.shards import HostedShard
 from streams.worker.silent import Lists
@@ -59,12 +60,14 @@ class Lane:
         settings: Settings,
         letters: Letters,
         lists: Lists,
+        jobs: Jobs,
         counters: Counters,
         is_lost: Callable[[int, int], Awaitable[bool]],
         after_step: Callable[[HostedShard], Awaitable[None]] | None = None,
     ) -> None:
         self.hosted = hosted
         self.lists = lists
+        self._jobs = jobs
         self.metrics = RollingMetrics()
         self.catch_up = CatchUp()
         self.caught_up = asyncio.Event()
@@ -217,6 +220,7 @@ class Lane:
         if outcome.result.step is not None:
             self.metrics.update(outcome.result.step.ranks)
         self._touch(outcome.received)
+        self._jobs.ask(outcome.result.wanted)
         self.caught_up_now()
 
     def _touch(self, users: Mapping[str, int | None]) -> None:

@@ -6,18 +6,15 @@ change state.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import msgspec
 from aiohttp import web
 
 from dyngraph.lists import HistoryEntry, RecommendationList
 from dyngraph.shard import Shard
+from streams.worker.json_http import JsonPort, Problem, json_answer
+from streams.worker.profiles import profile_of
 from streams.worker.shards import HostedShard, NotHosted, ShardHost
-
-log = logging.getLogger(__name__)
 
 MAX_K = 1_000
 MAX_HISTORY = 1_000
@@ -25,14 +22,11 @@ MAX_HISTORY = 1_000
 PATHS = {
     "/lists/{user}?k=10": "a fresh list for a user, best first, with reasons",
     "/history/{user}?n=20": "the user's kept events, newest first",
+    "/users/{user}/profile": "what an LLM, or counting, made of the user's history, and how old it is",
     "/state?digest=1": "offsets, lag, rates, counters and prequential figures; the digest takes a moment",
     "/health/live": "200 while the process works",
     "/health/ready": "200 when the catalogue is read and every shard has caught up, else 503",
 }
-
-
-class PortTaken(ValueError):
-    """Raised when the HTTP port cannot be had."""
 
 
 class Overview(Protocol):
@@ -47,53 +41,26 @@ class Overview(Protocol):
         ...
 
 
-class Problem(Exception):
-    """An answer other than 200: what is wrong, which rule it breaks, what to do."""
-
-    def __init__(self, status: int, error: str, rule: str, fix: str) -> None:
-        super().__init__(error)
-        self.status = status
-        self.body = {"error": error, "rule": rule, "fix": fix}
-
-
-class HttpPort:
-    """Serves on `host:port`; port 0 takes a free one."""
+class HttpPort(JsonPort):
+    """Lists, histories, profiles and state of the shards that `host` has."""
 
     def __init__(self, host: ShardHost, overview: Overview) -> None:
+        super().__init__(
+            {
+                "/": self._index,
+                "/lists/{user}": self._lists,
+                "/history/{user}": self._history,
+                "/users/{user}/profile": self._profile,
+                "/state": self._state,
+                "/health/live": self._live,
+                "/health/ready": self._ready,
+            }
+        )
         self._host = host
         self._overview = overview
-        self._runner: web.AppRunner | None = None
-
-    async def start(self, address: str, port: int) -> int:
-        """Begin to serve; the port it got. Raises `PortTaken`."""
-        app = web.Application(middlewares=[_problems_as_json])
-        app.router.add_get("/", self._index)
-        app.router.add_get("/lists/{user}", self._lists)
-        app.router.add_get("/history/{user}", self._history)
-        app.router.add_get("/state", self._state)
-        app.router.add_get("/health/live", self._live)
-        app.router.add_get("/health/ready", self._ready)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port)
-        try:
-            await site.start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise PortTaken(
-                f"HTTP port {port} on {address} cannot be used ({error.strerror}): free it, or choose another with "
-                "--http-port (0 takes any free one)"
-            ) from None
-        bound: int = self._runner.addresses[0][1]
-        return bound
-
-    async def stop(self) -> None:
-        """Finish what is being answered and close."""
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     async def _index(self, request: web.Request) -> web.Response:
-        return _json({"service": "evergraph graph worker", "paths": PATHS})
+        return json_answer({"service": "evergraph graph worker", "paths": PATHS})
 
     async def _lists(self, request: web.Request) -> web.Response:
         user = request.match_info["user"]
@@ -104,7 +71,7 @@ class HttpPort:
             return shard.recommend([user], k=k)[0]
 
         made = await hosted.run(work, size=1)
-        return _json(
+        return json_answer(
             {
                 "user_id": made.user_id,
                 "horizon": {"ts_ms": made.horizon.ts, "seq": made.horizon.seq, "partition": hosted.partition},
@@ -120,17 +87,31 @@ class HttpPort:
         def work(shard: Shard) -> list[HistoryEntry]:
             return shard.history(user, n)
 
-        return _json({"user_id": user, "events": await hosted.run(work)})
+        return json_answer({"user_id": user, "events": await hosted.run(work)})
+
+    async def _profile(self, request: web.Request) -> web.Response:
+        user = request.match_info["user"]
+        found = await self._hosted(user).run(lambda shard: profile_of(shard, user))
+        if found is None:
+            raise Problem(
+                404,
+                f"user {user[:80]!r} has no profile",
+                "a profile is made some events after the user's first, by an LLM worker",
+                "see `llm_jobs` at /state, and whether a worker runs: `evergraph worker --role llm`",
+            )
+        return json_answer(found)
 
     async def _state(self, request: web.Request) -> web.Response:
-        return _json(await self._overview.state(digest=request.query.get("digest", "0") not in ("", "0")))
+        return json_answer(await self._overview.state(digest=request.query.get("digest", "0") not in ("", "0")))
 
     async def _live(self, request: web.Request) -> web.Response:
-        return _json({"status": "live"})
+        return json_answer({"status": "live"})
 
     async def _ready(self, request: web.Request) -> web.Response:
         reason = self._overview.not_ready()
-        return _json({"status": "ready"}) if reason is None else _json({"status": "not ready", "reason": reason}, 503)
+        if reason is None:
+            return json_answer({"status": "ready"})
+        return json_answer({"status": "not ready", "reason": reason}, 503)
 
     def _hosted(self, user: str) -> HostedShard:
         try:
@@ -155,31 +136,3 @@ def _whole_number(request: web.Request, name: str, default: int, most: int) -> i
             f"for example ?{name}={default}",
         )
     return number
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
-
-
-@web.middleware
-async def _problems_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except Problem as problem:
-        return _json(problem.body, problem.status)
-    except web.HTTPException as error:
-        rule = "read-only: GET on the paths listed at /"
-        return _json(
-            {"error": f"{request.method} {request.path}: {error.reason}", "rule": rule, "fix": "GET /"},
-            error.status,
-        )
-    except Exception:
-        log.exception("%s %s failed", request.method, request.path)
-        body = {
-            "error": "the worker failed to answer",
-            "rule": "this is a fault of ours",
-            "fix": "see the worker's log",
-        }
-        return _json(body, 500)

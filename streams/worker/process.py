@@ -26,15 +26,18 @@ from faust.types import TP
 from dyngraph.admission import AdmissionConfig
 from dyngraph.shard import ShardConfig
 from dyngraph.weights import WeightsError
-from models.system import SystemConfig, open_shard
+from models.system import open_shard
 from models.warming import warm_up
 from streams.admin import check_topics
 from streams.settings import Settings
+from streams.system import refresh_policy, system_config
 from streams.worker.app import WorkerApp, build_app
+from streams.worker.artefact_topics import ArtefactTopics
 from streams.worker.counters import Counters
 from streams.worker.exit_codes import ExitCode, StateError
 from streams.worker.graph_agent import GraphAgent, Lane
 from streams.worker.http_port import HttpPort
+from streams.worker.jobs import JobMaker, NoJobs
 from streams.worker.letters import Letters
 from streams.worker.log_ends import LogEnds
 from streams.worker.metrics import MetricPublisher
@@ -83,10 +86,15 @@ class GraphWorker:
         self._joining = False
         self.counters = Counters()
         self.app = build_app(settings, broker)
-        system = SystemConfig(seed=settings.seed)
+        system = system_config(settings)
+        self._asks = role is Role.GRAPH and settings.profiles
+        refresh = partial(refresh_policy, settings.refresh) if self._asks else None
         self._warm: asyncio.Task[Any] | None = None
         self.host = ShardHost(
-            lambda partition: open_shard(config, partition, system), config.folder, settings.partitions
+            lambda partition: open_shard(config, partition, system, refresh),
+            config.folder,
+            settings.partitions,
+            self._profile_erased,
         )
         self.log_ends = LogEnds(broker)
         self.letters = Letters(self.app, settings) if role is Role.GRAPH else UnsentLetters(self.app, settings)
@@ -96,7 +104,8 @@ class GraphWorker:
         self._handing_over = HandingOver(self.app, settings)
         self.tables = CompactTopics(broker, settings, self.host, self.letters, self.log_ends, self._taking_in.announced)
         self.metrics = MetricPublisher(self.app, settings)
-        self.view = WorkerView(broker, self.graph, self.tables, self.letters, self.counters)
+        self.artefacts = ArtefactTopics(broker, settings, self.graph, self.host, self.letters)
+        self.view = WorkerView(broker, self.graph, self.tables, self.artefacts, self.letters, self.counters)
         self.port = HttpPort(self.host, self.view)
         self._watchdog = Watchdog(settings.watchdog_s, self.view.pulse, self.view.plain)
 
@@ -132,6 +141,8 @@ class GraphWorker:
         self._joining = True
         await self.app.start()
         self._spawn(self.tables.follow())
+        if self._asks:
+            self._spawn(self.artefacts.run())
         if self._role is Role.GRAPH:
             self._spawn(self._publish_metrics())
             if self._settings.learner == "trainer":
@@ -158,6 +169,7 @@ class GraphWorker:
         for hosted in self.host:
             await self.host.close(hosted.partition)
         await self.tables.stop()
+        await self.artefacts.stop()
         await self.log_ends.stop()
         withdraw_note(self._settings.state_dir)
 
@@ -242,15 +254,22 @@ class GraphWorker:
         is_lost = partial(self.log_ends.holds_record, self._topic, hosted.partition)
         of = hosted, self.host.partitions, self._settings, self.letters
         if self._role is Role.TRAINER:
-            lane = Lane(*of, NoLists(), self.counters, is_lost, self._handing_over.after_step)
-            tasks = [asyncio.create_task(lane.run(self.fail))]
+            lane = Lane(*of, NoLists(), NoJobs(), self.counters, is_lost, self._handing_over.after_step)
+            work = [lane.run(self.fail)]
         else:
             maker = self._makers[hosted.partition] = ListMaker(hosted, self.app, self._settings, self.counters)
-            lane = Lane(*of, maker, self.counters, is_lost)
-            tasks = [asyncio.create_task(lane.run(self.fail)), asyncio.create_task(self._guarded(maker.run()))]
+            jobs = JobMaker(hosted, self.app, self._settings, self.counters)
+            lane = Lane(*of, maker, jobs, self.counters, is_lost)
+            work = [lane.run(self.fail), self._guarded(maker.run()), self._guarded(jobs.run(lane.caught_up))]
         self.graph.lanes[hosted.partition] = lane
-        self._lane_tasks[hosted.partition] = tasks
+        self._lane_tasks[hosted.partition] = [asyncio.create_task(one) for one in work]
         self._taking_in.opened(hosted.partition)
+
+    async def _profile_erased(self, user_id: str) -> None:
+        """Take back what is published of an erased user. The broker must have it before the erasure counts as done."""
+        if self._asks:
+            topic = self._settings.topic("profiles")
+            await (await self.app.producer.send(topic, user_id.encode(), None, None, None, None))
 
     async def _close_lane(self, partition: int) -> None:
         lane = self.graph.lanes.pop(partition)

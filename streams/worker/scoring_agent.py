@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -31,6 +32,9 @@ MAX_WAITING = 20_000
 them."""
 
 
+LATELY = 256
+
+
 class Made(NamedTuple):
     """A list to be published."""
 
@@ -49,6 +53,8 @@ class ListMaker:
     def __init__(self, hosted: HostedShard, app: faust.App, settings: Settings, counters: Counters) -> None:
         self.shed = 0
         self.failed = 0
+        self.lately: deque[str] = deque(maxlen=LATELY)
+        """Users listed last, newest last."""
         self._hosted = hosted
         self._app = app
         self._topic = settings.topic("recommendations")
@@ -103,6 +109,7 @@ class ListMaker:
             key, value = made.list.user_id.encode(), encode(self.message(made, score_ms))
             sent.append(await self._app.producer.send(self._topic, key, value, None, None, None))
         self._counters.lists.add(len(lists))
+        self.lately.extend(made.list.user_id for made in lists)
         return sent
 
     def message(self, one: Made, score_ms: float) -> RecommendationMessage:

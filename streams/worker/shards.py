@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,9 @@ from streams.worker.shard_lock import ShardLock
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+Erased = Callable[[str], Awaitable[None]]
+"""Told that a shard has erased a user, so that what others keep of the user goes too."""
 
 
 AT_ONCE = 64
@@ -63,12 +66,13 @@ class HostedShard:
                 return work(self.shard)
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, self.shard)
 
-    async def erase(self, user_id: str, offset: int) -> None:
-        """Honour the tombstone at `offset` of the `users` topic, once."""
+    async def erase(self, user_id: str, offset: int, erased: Erased) -> None:
+        """Honour the tombstone at `offset` of the `users` topic, once; `erased` is called before it counts as done."""
         if self.erasures.honoured(offset):
             return
         log.info("partition %d: erasing the user of users/%d", self.partition, offset)
         await self.run(lambda shard: shard.erase(user_id))
+        await erased(user_id)
         self.erasures.mark(offset)
 
     async def close(self) -> None:
@@ -83,11 +87,14 @@ class HostedShard:
 class ShardHost:
     """All shards of this worker, and what every shard has to know: the catalogue and the tombstones."""
 
-    def __init__(self, open_shard: Callable[[int], Shard], folder: Callable[[int], Path], partitions: int) -> None:
+    def __init__(
+        self, open_shard: Callable[[int], Shard], folder: Callable[[int], Path], partitions: int, erased: Erased
+    ) -> None:
         self.partitions = partitions
         """How many partitions `interactions` has, over all workers."""
         self.users_log_id = ""
         """Which log the tombstones' offsets belong to."""
+        self._erased = erased
         self._open_shard = open_shard
         self._folder = folder
         self._shards: dict[int, HostedShard] = {}
@@ -136,7 +143,7 @@ class ShardHost:
             await hosted.run(lambda shard: shard.put_items(items))
         for user_id, offset in sorted(self._tombstones.items(), key=lambda pair: pair[1]):
             if self._home(user_id) == partition:
-                await hosted.erase(user_id, offset)
+                await hosted.erase(user_id, offset, self._erased)
         self._shards[partition] = hosted
         log.info("shard %d open at offset %d", partition, shard.applied_offset)
         return hosted
@@ -160,7 +167,11 @@ class ShardHost:
         self._tombstones[user_id] = offset
         hosted = self._shards.get(self._home(user_id))
         if hosted is not None:
-            await hosted.erase(user_id, offset)
+            await hosted.erase(user_id, offset, self._erased)
+
+    def erased_since(self, user_id: str, erasures: int) -> bool:
+        """Whether the user has been erased since the tombstone at offset `erasures`: what stems from before is void."""
+        return self._tombstones.get(user_id, -1) > erasures
 
     def _home(self, user_id: str) -> int:
         return partition_of(user_id.encode(), self.partitions)

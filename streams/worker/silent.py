@@ -6,7 +6,7 @@ Dead letters, moved records and lists would come twice if both published them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from faust.types import EventT
@@ -19,6 +19,11 @@ class Lists(Protocol):
 
     shed: int
     failed: int
+
+    @property
+    def lately(self) -> Sequence[str]:
+        """Users listed last."""
+        ...
 
     def __len__(self) -> int:
         """How many users wait."""
@@ -33,6 +38,7 @@ class NoLists:
     """Nobody waits for a list here."""
 
     shed = failed = 0
+    lately: Sequence[str] = ()
 
     def __len__(self) -> int:
         return 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from streams.worker.artefact_topics import ArtefactTopics
 from streams.worker.counters import Counters
 from streams.worker.graph_agent import GraphAgent, Lane
 from streams.worker.letters import Letters
+from streams.worker.profiles import profile_figures
 from streams.worker.tables import CompactTopics
 from streams.worker.watchdog import Pulse
 
@@ -13,7 +17,13 @@ class WorkerView:
     """The worker as others see it; the worker itself keeps the three fields below up to date."""
 
     def __init__(
-        self, broker: str, graph: GraphAgent, tables: CompactTopics, letters: Letters, counters: Counters
+        self,
+        broker: str,
+        graph: GraphAgent,
+        tables: CompactTopics,
+        artefacts: ArtefactTopics,
+        letters: Letters,
+        counters: Counters,
     ) -> None:
         self.assigned = False
         """Whether the group has assigned partitions at least once."""
@@ -24,6 +34,7 @@ class WorkerView:
         self._broker = broker
         self._graph = graph
         self._tables = tables
+        self._artefacts = artefacts
         self._letters = letters
         self._counters = counters
 
@@ -48,6 +59,7 @@ class WorkerView:
                 "lists_shed": lane.lists.shed,
                 "lists_failed": lane.lists.failed,
                 "caught_up": lane.catch_up.done,
+                "profiles": await lane.hosted.run(partial(profile_figures, users=list(lane.lists.lately))),
                 "prequential": lane.metrics.figures(),
                 "targets": lane.metrics.targets(),
             }
@@ -69,6 +81,7 @@ class WorkerView:
             "dead_letters": dict(self._letters.by_code),
             "forwarded": self._letters.forwarded,
             "catalogue": self._tables.items,
+            "artefacts": dict(self._artefacts.taken),
         }
 
     def pulse(self) -> Pulse:

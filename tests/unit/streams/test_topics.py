@@ -17,6 +17,7 @@ DESIGNED = {
     "recommendations",
     "llm-jobs",
     "profiles",
+    "item-vectors",
     "reasoning-graphs",
     "relations",
     "indices",
@@ -43,10 +44,15 @@ def test_an_unknown_topic_is_answered_with_the_known_ones() -> None:
         topic("interaction")
 
 
-def test_topics_cut_by_user_have_one_partition_per_shard_and_others_one() -> None:
-    cut = {spec.name for spec in TOPICS if spec.partitions(4) == 4}
-    assert cut == {"interactions", "recommendation-requests", "recommendations"}
-    assert all(spec.partitions(4) == 1 for spec in TOPICS if spec.name not in cut)
+def test_topics_cut_by_user_have_one_partition_per_shard_jobs_as_many_as_may_share_them_and_others_one() -> None:
+    counts = {spec.name: spec.partitions(3, sharers=5) for spec in TOPICS}
+    assert {name for name, count in counts.items() if count == 3} == {
+        "interactions",
+        "recommendation-requests",
+        "recommendations",
+    }
+    assert {name for name, count in counts.items() if count == 5} == {"llm-jobs"}
+    assert set(counts.values()) == {1, 3, 5}
 
 
 def test_a_bad_record_of_any_allowed_size_fits_into_a_dead_letter() -> None:

@@ -1,0 +1,1 @@
+"""User profiles in a replay: made by the policy and the producers that run live, and ablated part by part."""

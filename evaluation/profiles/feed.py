@@ -1,0 +1,84 @@
+"""Profiles for a replay: the refresh policy asks after each step, and what the producers make arrives in log time.
+
+Nothing here knows more than a live LLM worker: a job carries the past up to its horizon, the catalogue gives the texts,
+and the profile counts for later events only. A delay in log time stands for an LLM that is slow, or for jobs that are
+answered in batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from dyngraph.engine import Engine, StepResult
+from dyngraph.profiles import ProfileStore, UserProfile
+from dyngraph.refreshing import Refresh, Wanted
+from llm_workers.protocols import Facets, LlmError, ProfileProducer
+from llm_workers.requests import profile_request
+
+Vectors = Callable[[Facets], bytes]
+"""Facet phrases to float16 vectors, as :func:`llm_workers.vectors.facets.facet_vectors` makes them."""
+
+
+@dataclass
+class Line:
+    """One kind of profile: who makes it, in which vectors, and where it is kept."""
+
+    producer: ProfileProducer
+    vectors: Vectors
+    store: ProfileStore
+    made: int = 0
+    failed: int = 0
+    by_code: dict[str, int] = field(default_factory=dict)
+    """Failures by :attr:`LlmError.code`."""
+
+
+class ProfileFeed:
+    """Brings the profiles of several lines, all made from the same jobs, ``delay_ms`` of log time after their horizon.
+
+    The policy looks at the graph's own profiles: the first line should be kept there.
+    """
+
+    def __init__(self, policy: Refresh, lines: Sequence[Line], delay_ms: int = 0) -> None:
+        self.lines = list(lines)
+        self.jobs = 0
+        self._policy, self._delay_ms = policy, delay_ms
+        self._due: list[tuple[int, int, Wanted]] = []
+
+    def after_step(self, engine: Engine, step: StepResult, offset: int) -> None:
+        """Ask for what is worth renewing after a step, and bring what is due by now."""
+        for wanted in self._policy.after_step(engine, step, offset):
+            heapq.heappush(self._due, (wanted.ts + self._delay_ms, self.jobs, wanted))
+            self.jobs += 1
+        now = engine.graph.horizon.ts
+        arrived = []
+        while self._due and self._due[0][0] <= now:
+            arrived.append(heapq.heappop(self._due)[2])
+        if arrived:
+            asyncio.run(self._bring(engine, arrived))
+
+    async def _bring(self, engine: Engine, arrived: Sequence[Wanted]) -> None:
+        for wanted in arrived:
+            request = profile_request(wanted, engine.graph.catalogue.get)
+            for line in self.lines:
+                try:
+                    made = await line.producer.profile(request)
+                except LlmError as error:
+                    line.failed += 1
+                    line.by_code[error.code] = line.by_code.get(error.code, 0) + 1
+                    continue
+                facets = made.facets
+                profile = UserProfile(
+                    wanted.user_id,
+                    wanted.ts,
+                    wanted.offset,
+                    wanted.events,
+                    (facets.segment, facets.interests, facets.categories, facets.brands),
+                    line.vectors(facets),
+                    made.producer,
+                    made.model_id,
+                    made.prompt_version,
+                )
+                line.made += line.store.put(profile)

@@ -1,0 +1,61 @@
+"""The rows of DynLLM's ablation: what each of them changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dyngraph.profiles import FACETS
+from evaluation.profiles.stock import TextModel
+from models.dynllm import DynLLMConfig
+
+Maker = Literal["statistical", "embedded", "recorded"]
+
+KEPT = (8, 16, 24, 32, 48)
+"""Values of k beside the default."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One DynLLM: the settings that it changes, who made its profiles, and whose vectors texts have."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    maker: Maker = "statistical"
+    vectors: TextModel = "minilm"
+
+    def config(self, text_dim: int) -> DynLLMConfig:
+        """Settings for text vectors of that width."""
+        return DynLLMConfig(text_dim=text_dim, **self.changes)
+
+
+TEMPORAL = "tgn"
+"""The row without texts and profiles: the temporal graph network alone, by its own score."""
+WHOLE = "dynllm"
+
+ROWS: dict[str, Row] = {
+    WHOLE: Row(),
+    "dynllm, no profile": Row({"facets": ()}),
+    "dynllm, item text off": Row({"item_text": False}),
+    "dynllm, no profile, item text off": Row({"facets": (), "item_text": False}),
+    "dynllm, LLM facets": Row(maker="embedded"),
+    "dynllm, recorded facets": Row(maker="recorded"),
+    "dynllm, no distillation": Row({"distillation": "off"}),
+    **{f"dynllm, k = {kept}": Row({"kept": kept}) for kept in KEPT},
+    "dynllm, ordered": Row({"distillation": "ordered"}),
+    "dynllm, mean": Row({"fusion": "mean"}),
+    **{f"dynllm, no {facet}": Row({"facets": tuple(one for one in FACETS if one != facet)}) for facet in FACETS},
+    "dynllm, no time projection": Row({"time_projection": False}),
+    "dynllm, no residual": Row({"residual": False}),
+    "dynllm, hidden vectors": Row(vectors="hidden"),
+    "dynllm, random vectors": Row(vectors="random"),
+}
+
+
+def row_names() -> list[str]:
+    """All rows, the temporal graph network first."""
+    return [TEMPORAL, *ROWS]
+
+
+def is_row(name: str) -> bool:
+    """Whether ``name`` is a row of this ablation."""
+    return name == TEMPORAL or name in ROWS

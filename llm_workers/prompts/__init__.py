@@ -1,0 +1,1 @@
+"""Questions to language models: versioned files, and what fills them."""

@@ -1,0 +1,179 @@
+"""The refresh policy: after each step, whose profile is worth renewing, and from which past.
+
+Everything is decided from the steps and side inputs of a shard, in event time and counts of events, so that a
+recovered shard asks for the same jobs in the same order. Per touched user there is a little arithmetic on columns; only
+those whose turn has come cost more. A user has one job at a time: until its profile has come, or it is given up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dyngraph.engine import Engine, StepResult
+from dyngraph.graph import DynamicGraph
+from dyngraph.profiles import FACETS
+from dyngraph.refreshing import Wanted
+from dyngraph.state import State, gather, scatter
+from llm_workers.refresh import triggers
+from llm_workers.refresh.budget import Budget
+from llm_workers.refresh.config import RefreshConfig
+from llm_workers.refresh.horizons import newest_horizons
+from llm_workers.refresh.past import History, distances, sample, telling
+from llm_workers.refresh.people import SOURCES, People
+from llm_workers.refresh.segments import Segments
+from llm_workers.refresh.triggers import Standing
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_MINUTE_MS = 60_000
+
+
+class RefreshPolicy:
+    """Implements :class:`dyngraph.refreshing.Refresh` over the profiles, texts and counts of the engine's graph.
+
+    A user is asked for when the profile is outdated by one of the triggers of :mod:`llm_workers.refresh.triggers`, and
+    an event has come that is later than its horizon. What the budget does not allow yet waits, the most urgent first.
+    """
+
+    def __init__(self, config: RefreshConfig, history: History) -> None:
+        self.config = config
+        self.asked = self.given_up = 0
+        """Jobs asked for since the start, and how many of them instead of one that was given up."""
+        self._history = history
+        self._seen = 0
+        self._people = People()
+        self._budget = Budget(config.jobs_per_1000, config.burst, config.most_waiting)
+        self._segments = Segments(config.segments, config.drift_delta)
+
+    def figures(self) -> dict[str, int]:
+        """Counters since the start, and how many users wait for the budget."""
+        return {
+            "asked": self.asked,
+            "given_up": self.given_up,
+            "waiting": len(self._budget),
+            "dropped": self._budget.dropped,
+            "segment_drifts": self._segments.drifts,
+        }
+
+    # -- the step ---------------------------------------------------------------------------------------------
+
+    def after_step(self, engine: Engine, step: StepResult, offset: int) -> list[Wanted]:
+        """Take in what a step did (``offset``: the last one applied); the jobs to publish, the most urgent first."""
+        if not step.events:
+            return []
+        graph = engine.graph
+        self._seen += step.events
+        self._people.grow(len(graph.user_ids))
+        self._budget.grow(len(graph.user_ids))
+        self._budget.earn(step.events)
+        rows = graph.user_ids.find(step.event_users).numpy()
+        self._count_hits(rows, step)
+        users, events = np.unique(rows, return_counts=True)
+        standing = self._standing(graph, users)
+        standing = standing._replace(distance=self._distance(graph, users, self._due(standing, events)))
+        urgency = triggers.urgencies(self.config, standing).max(0)
+        waits = (urgency >= 1) & (standing.ts > standing.known) & ~self._awaited(users, standing)
+        if waits.any():
+            self._budget.put(users[waits], triggers.priorities(urgency, standing)[waits])
+        return self._turns(graph, offset)
+
+    def _count_hits(self, rows: Ints, step: StepResult) -> None:
+        """Tell the segments how well the events of user ``rows [E]`` were ranked."""
+        ranks = step.ranks["evergraph"]
+        target = ~np.isnan(ranks)
+        hits = ranks[target] <= self.config.hit_rank
+        self._segments.take(self._people.segment[rows[target]], hits, step.horizon.ts)
+
+    def _standing(self, graph: DynamicGraph, users: Ints) -> Standing:
+        """How ``users [n]`` stand, distances left out; those whose profile has come, or gone, change segments."""
+        newest = newest_horizons(graph.profiles, users)
+        segment, known = self._people.segment, self._people.known
+        for user in users[newest.ts != known[users]].tolist():
+            profile = graph.profiles.newest(user)
+            phrases = profile.facets[FACETS.index("segment")] if profile else ()
+            segment[user] = self._segments.move(int(segment[user]), phrases[0] if phrases else "")
+        known[users] = newest.ts
+        stale = newest.ts < self._segments.fallen[segment[users]]
+        rows = torch.from_numpy(users)
+        events, ts = (column[rows].cpu().numpy() for column in (graph.users.events, graph.users.last_ts))
+        return Standing(events, ts, newest.events, newest.ts, stale, np.zeros(len(users)))
+
+    def _due(self, standing: Standing, events: Ints) -> Flags:
+        """``[n]`` whose items are looked at: at every ``drift_items``-th new event; ``events [n]`` came just now."""
+        every = self.config.drift_items
+        return (standing.known >= 0) & (standing.new // every > (standing.new - events) // every)
+
+    def _distance(self, graph: DynamicGraph, users: Ints, due: Flags) -> NDArray[np.float64]:
+        """``[n]`` how far ``users [n]`` have moved from what the newest job was about; 0 where not ``due [n]``."""
+        distance = np.zeros(len(users))
+        if graph.texts.width and due.any():
+            latest = self._history.recent(torch.from_numpy(users[due]), self.config.drift_items).numpy()
+            distance[due] = distances(graph.texts.rows, self._people.sources[users[due]], latest)
+        return distance
+
+    def _awaited(self, users: Ints, standing: Standing) -> Flags:
+        """``[n]`` whether a job of ``users [n]`` is out, and neither answered nor given up."""
+        asked = self._people.asked[users]
+        patient = self._seen - self._people.asked_at[users] < self.config.patience
+        patient |= standing.ts - asked < self.config.patience_minutes * _MINUTE_MS
+        return (standing.known < asked) & patient
+
+    # -- jobs -------------------------------------------------------------------------------------------------
+
+    def _turns(self, graph: DynamicGraph, offset: int) -> list[Wanted]:
+        """The jobs of those whose turn it is, where there still is a reason."""
+        users = self._budget.take()
+        if not len(users):
+            return []
+        standing = self._standing(graph, users)
+        quiet = (standing.known >= 0) & (triggers.urgencies(self.config, standing).max(0) < 1)
+        standing = standing._replace(distance=self._distance(graph, users, quiet))
+        urgency = triggers.urgencies(self.config, standing)
+        priority = triggers.priorities(urgency.max(0), standing)
+        wanted = []
+        for place in np.flatnonzero((urgency.max(0) >= 1) & (standing.ts > standing.known)).tolist():
+            user, ts = int(users[place]), int(standing.ts[place])
+            past = self._past(graph, user, ts)
+            if not past:
+                # One who only ever refused: looked at again when a job would have been given up.
+                continue
+            why = triggers.in_words(int(urgency[:, place].argmax()), standing, place)
+            events = int(standing.events[place])
+            wanted.append(Wanted(graph.user_ids[user], ts, offset, events, past, float(priority[place]), why))
+        self._budget.pay(len(wanted))
+        self.asked += len(wanted)
+        return wanted
+
+    def _past(self, graph: DynamicGraph, user: int, ts: int) -> tuple[tuple[str, int, float], ...]:
+        """What the job of ``user`` up to ``ts`` (ms) carries; noted as out."""
+        people = self._people
+        own = telling(self._history.own_items(user, ts), self.config.newest, self.config.heaviest)
+        self.given_up += bool(people.known[user] < people.asked[user])
+        people.asked[user], people.asked_at[user] = ts, self._seen
+        people.sources[user] = sample(own.items, SOURCES)
+        names = (graph.item_ids[row] for row in own.items.tolist())
+        return tuple(zip(names, own.last_ts.tolist(), own.weight.round(4).tolist(), strict=True))
+
+    # -- state ------------------------------------------------------------------------------------------------
+
+    def forget_user(self, user: int) -> None:
+        """Drop what is kept of one user row."""
+        if user < len(self._people.known):
+            self._segments.leave(int(self._people.segment[user]))
+            self._people.forget(user)
+            self._budget.forget(user)
+
+    def state(self) -> State:
+        """All that decides; counters that only inform start anew."""
+        return {"seen": torch.tensor([self._seen])} | gather(self._parts())
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        self._seen = int(state["seen"])
+        scatter(self._parts(), state)
+
+    def _parts(self) -> dict[str, People | Budget | Segments]:
+        return {"people": self._people, "budget": self._budget, "segments": self._segments}

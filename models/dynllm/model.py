@@ -1,0 +1,224 @@
+"""DynLLM as it lives beside the stream: vectors for queries, items' static halves, and learning on line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dyngraph.batch import EventBatch
+from dyngraph.graph import DynamicGraph
+from dyngraph.growable import Growable
+from dyngraph.profiles import FACETS, ProfileStore
+from dyngraph.protocols import Queries
+from dyngraph.state import State
+from dyngraph.texts import TextVectors
+from models.dynllm.capture import Asked, Examples, ask, flat, pick, restored, together, without_user
+from models.dynllm.config import DynLLMConfig
+from models.dynllm.network import DynLLMNetwork
+from models.optimiser import NamedAdam
+
+ROTATION = 256
+"""Items whose static halves are renewed after an update, in turn."""
+
+Temporal = Callable[[], Tensor]
+"""Gives the temporal vectors ``[items, D]`` of all items, each as of its last refresh."""
+
+
+class DynLLM:
+    """One DynLLM over the temporal vectors of an encoder, with the profiles and item texts of the graph.
+
+    ``profiles`` and ``texts`` stand in for the graph's own where several are compared on one walk.
+    """
+
+    def __init__(
+        self,
+        config: DynLLMConfig,
+        temporal: Temporal,
+        profiles: ProfileStore | None = None,
+        texts: TextVectors | None = None,
+    ) -> None:
+        self.config, self._temporal = config, temporal
+        self._profiles, self._texts = profiles, texts
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network = DynLLMNetwork(config)
+        self._optimiser = NamedAdam(dict(self.network.named_parameters()), lr=config.lr)
+        self._statics = Growable((config.dim,), torch.float32)
+        self._waiting: Examples | None = None
+        self._cursor = 1
+        self._described = 0
+        self.updates = 0
+        """Updates written."""
+        self.skipped = 0
+        """Updates refused because they were not finite."""
+        self.grow(1)
+
+    # -- size -------------------------------------------------------------------------------------------------
+
+    def grow(self, items: int) -> None:
+        """Make room for this many item rows."""
+        self._statics.grow(items)
+
+    def truncate(self, items: int) -> None:
+        """Undo growth."""
+        self._statics.truncate(items)
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def asked(self, graph: DynamicGraph, queries: Queries) -> Asked:
+        """The raw inputs of the queries' users."""
+        return ask(graph, self.profiles_in(graph), queries)
+
+    @torch.no_grad()
+    def logits(self, asked: Asked, *, dropped: int | None = None) -> Tensor:
+        """``[U, items]``, the null row's too; with ``dropped`` as if that facet said nothing."""
+        users = self.network.users(asked, dropped=dropped)
+        return self.network.scores(users, self._temporal(), self._statics.view)
+
+    @torch.no_grad()
+    def drops(self, asked: Asked, items: Tensor) -> Tensor:
+        """``[U, 4]`` by how much the logit of item row ``items [U]`` falls if each facet in turn said nothing."""
+        whole = self._at(asked, items, None)
+        return torch.stack([whole - self._at(asked, items, facet) for facet in range(len(FACETS))], dim=1)
+
+    def _at(self, asked: Asked, items: Tensor, dropped: int | None) -> Tensor:
+        users = self.network.users(asked, dropped=dropped)
+        return self.network.scores(users, self._temporal()[items], self._statics.view[items]).diagonal()
+
+    def profiles_in(self, graph: DynamicGraph) -> ProfileStore:
+        """The profiles that it reads."""
+        return graph.profiles if self._profiles is None else self._profiles
+
+    def _texts_in(self, graph: DynamicGraph) -> TextVectors:
+        return graph.texts if self._texts is None else self._texts
+
+    def texts_of(self, graph: DynamicGraph, items: Tensor) -> Tensor:
+        """Text vectors ``[m, w]`` of item rows."""
+        return torch.from_numpy(self._texts_in(graph).rows[items.numpy()])
+
+    # -- learning ---------------------------------------------------------------------------------------------
+
+    def plan(
+        self, graph: DynamicGraph, batch: EventBatch, asked: Asked, query: Tensor, *, learn: bool, seed: int
+    ) -> DynLLMUpdate:
+        """What ``batch``, event e of which was asked as ``asked[query[e]]``, will change; nothing is written."""
+        if not learn:
+            return DynLLMUpdate(self, graph, self._waiting)
+        events = batch.positive.nonzero().squeeze(1)
+        examples = self._waiting
+        if len(events):
+            items = batch.items[events]
+            own = Examples(pick(asked, query[events]), items, self._temporal()[items])
+            examples = together(examples, own)
+        if examples is None or examples.events < self.config.learn_events:
+            return DynLLMUpdate(self, graph, examples)
+        gradients, loss = self._gradients(graph, examples, seed)
+        return DynLLMUpdate(self, graph, None, gradients, loss)
+
+    @torch.enable_grad()
+    def _gradients(self, graph: DynamicGraph, examples: Examples, seed: int) -> tuple[dict[str, Tensor], float]:
+        """Of the sampled softmax over the examples' items and drawn ones, corrected for how often each is in the pool
+        (log-Q, Yi et al. 2019).
+        """
+        network, count = self.network, graph.sizes()[1]
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        drawn = torch.randint(1, count, (min(self.config.draws, 8 * examples.events),), generator=generator)
+        # An item that this batch brings cannot be drawn for it: nobody could have been shown it.
+        drawn = torch.unique(drawn[graph.items.events[drawn] > 0])
+        pool = torch.cat((examples.items, drawn))
+        vectors = torch.cat((examples.vectors, self._temporal()[drawn]))
+        users = network.users(examples.asked)
+        logits = network.scores(users, vectors, network.statics(self.texts_of(graph, pool)))
+        seen = graph.items.events[pool].float()
+        expected = examples.events * seen / max(graph.events, 1) + len(drawn) / count
+        own = torch.arange(examples.events)
+        # An item may stand in the pool several times; only the event's own place competes for the event.
+        twice = (pool == examples.items.unsqueeze(1)).scatter(1, own.unsqueeze(1), False)
+        choices = (logits - torch.log(expected)).masked_fill(twice, -torch.inf)
+        loss = functional.cross_entropy(choices, own)
+        parameters = self._optimiser.parameters
+        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        gradients = {name: g for name, g in zip(parameters, found, strict=True) if g is not None}
+        return gradients, float(loss.detach())
+
+    def learn(self, graph: DynamicGraph, gradients: dict[str, Tensor]) -> None:
+        """Write an update, unless it is not finite: then it is counted and the last good weights stay."""
+        if not self._optimiser.step(gradients, clip=self.config.clip):
+            self.skipped += 1
+            return
+        self.updates += 1
+        others = graph.sizes()[1] - 1
+        turn = (torch.arange(min(ROTATION, others)) + self._cursor - 1) % others + 1
+        self._cursor = int(turn[-1]) % others + 1
+        self._renew(graph, turn)
+
+    def follow(self, graph: DynamicGraph, items: Tensor) -> None:
+        """Renew the static halves of touched ``items [m]``, and of those that have a new text since the last call."""
+        texts = self._texts_in(graph)
+        if texts.version != self._described:
+            items = torch.cat((items, torch.from_numpy(texts.changed_since(self._described))))
+            self._described = texts.version
+        self._renew(graph, torch.unique(items))
+
+    @torch.no_grad()
+    def _renew(self, graph: DynamicGraph, items: Tensor) -> None:
+        self._statics.view[items] = self.network.statics(self.texts_of(graph, items))
+
+    def keep(self, waiting: Examples | None) -> None:
+        """Let ``waiting`` be what waits for the next update."""
+        self._waiting = waiting
+
+    def forget_user(self, user: int) -> None:
+        """Drop a user's examples."""
+        if self._waiting is not None:
+            self._waiting = without_user(self._waiting, user)
+
+    # -- state ------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Weights, optimiser, static halves, waiting examples."""
+        state = {f"weight.{name}": value.detach() for name, value in self.network.named_parameters()}
+        state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
+        state["statics"] = self._statics.view
+        state["counters"] = torch.tensor([self._cursor, self._described, self.updates, self.skipped])
+        if self._waiting is not None:
+            state |= {f"waiting.{name}": value for name, value in flat(self._waiting).items()}
+        return state
+
+    @torch.no_grad()
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+
+        def part(prefix: str) -> State:
+            return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+        for name, value in self.network.named_parameters():
+            value.copy_(state[f"weight.{name}"])
+        self._optimiser.load_state(part("adam."))
+        self._statics.replace(state["statics"])
+        self._cursor, self._described, self.updates, self.skipped = state["counters"].tolist()
+        waiting = part("waiting.")
+        self._waiting = restored(waiting) if waiting else None
+
+
+@dataclass(frozen=True)
+class DynLLMUpdate:
+    """What a step will write."""
+
+    model: DynLLM
+    graph: DynamicGraph
+    waiting: Examples | None
+    """Examples that wait for a later update."""
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    """None where nothing is learned now."""
+    loss: float = float("nan")
+
+    def apply(self) -> None:
+        """Write it."""
+        self.model.keep(self.waiting)
+        if self.gradients:
+            self.model.learn(self.graph, self.gradients)

@@ -1,0 +1,167 @@
+"""`evergraph llm`: prompts out to a batch service, answers back in, and what the answer cache holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.options import BadOption, Broker, Config, Prefix, StateDir, broker_of
+from streams.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from llm_workers.cache import AnswerCache
+    from llm_workers.config import LlmConfig
+    from llm_workers.protocols import ProfileRequest
+
+Begin = Callable[[int], None]
+Advance = Callable[[int], None]
+
+CacheFile = Annotated[
+    Path | None,
+    typer.Option("--cache", help="The answer cache.", show_default="that of the LLM worker here", dir_okay=False),
+]
+Model = Annotated[
+    str | None, typer.Option(help="The model that answers, as its server calls it.", show_default="llm.model")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    llm = typer.Typer(help="Batches of prompts and answers for the LLM layer, and its cache.", no_args_is_help=True)
+    llm.command("export-jobs", help="Write prompts that no cached answer fits, as OpenAI Batch API lines.")(export_jobs)
+    llm.command("import-answers", help="Check a batch's answers and keep them in the cache.")(import_answers)
+    llm.command("cache", help="Show what the answer cache holds, or forget a user's answers.")(cache)
+    app.add_typer(llm, name="llm")
+
+
+def export_jobs(
+    out: Annotated[Path, typer.Option("--out", help="Where the lines go, one a prompt.", dir_okay=False)],
+    data: Annotated[
+        str | None, typer.Option("--data", help="A log file (or `bundled`): what would have been asked for along it.")
+    ] = None,
+    model: Model = None,
+    cache_file: CacheFile = None,
+    broker: Broker = None,
+    prefix: Prefix = None,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Put each user's newest job in `llm-jobs` into words, and write what is not answered yet.
+
+    With --data, jobs come from a replay instead: no prompt holds anything later than its horizon.
+    """
+    from llm_workers.batches import export_jobs as export
+    from llm_workers.prompts.profile import profile_prompt
+
+    settings, llm = _settings(model, cache_file, broker=broker, prefix=prefix, state_dir=state_dir, config=config)
+    if not llm.model:
+        raise BadOption("no model: give --model NAME, or llm.model in the settings; it is part of every answer's key")
+    with _open(llm) as answers, _progress("events" if data else "prompts") as (begin, advance):
+        if data is None:
+            requests, count = _pending(settings, begin), advance
+        else:
+            requests, count = _replayed(data, settings, begin, advance), None
+        prompts = (prompt for request in requests if (prompt := profile_prompt(request)) is not None)
+        done = export(prompts, out, answers, llm.model, temperature=llm.temperature, progress=count)
+    names = ", ".join(str(path) for path in done.files)
+    typer.echo(f"{done.written} prompts to {names}; {done.cached} answered already, {done.repeated} repeated")
+
+
+def import_answers(
+    file: Annotated[Path, typer.Argument(help="The output of a batch, JSON lines.", dir_okay=False)],
+    cache_file: CacheFile = None,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Keep each answer that fits its schema; the others are told with their line numbers."""
+    from llm_workers.batches import import_answers as import_
+
+    _, llm = _settings(None, cache_file, state_dir=state_dir, config=config)
+    size = file.stat().st_size
+    with _open(llm) as answers, _progress("bytes") as (begin, advance):
+        begin(size)
+        done = import_(file, answers, progress=advance)
+    for problem in done.problems:
+        typer.echo(f"{file}: {problem}", err=True)
+    typer.echo(
+        f"{done.kept} answers kept; {done.known} known already, {done.unknown} unknown, {done.failed} failed at the "
+        f"server, {done.bad} unusable"
+    )
+
+
+def cache(
+    forget: Annotated[str | None, typer.Option(help="Erase this user's answers and waiting prompts.")] = None,
+    cache_file: CacheFile = None,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Show figures; with --forget erase first."""
+    _, llm = _settings(None, cache_file, state_dir=state_dir, config=config)
+    assert llm.cache_path is not None
+    if not llm.cache_path.exists():
+        raise BadOption(f"--cache {llm.cache_path}: there is no such file; an LLM worker or an export makes it")
+    with _open(llm) as answers:
+        if forget is not None:
+            typer.echo(f"{answers.forget_owner(forget)} entries of {forget} erased")
+        figures = answers.figures()
+    typer.echo(
+        f"{llm.cache_path}: {figures['entries']} entries, {figures['bytes'] / 2**20:.1f} of "
+        f"{llm.cache_bytes / 2**20:.0f} MiB, {figures['waiting']} prompts wait for an import"
+    )
+
+
+def _settings(model: str | None, cache_file: Path | None, **flags: object) -> tuple[Settings, LlmConfig]:
+    """The settings, and of them those of the LLM worker; `config` among the flags is the file."""
+    from streams.llm.parts import llm_config
+
+    config = flags.pop("config", None)
+    given = {**flags, "llm.model": model, "llm.cache_path": cache_file}
+    settings = load_settings(given, config=config if isinstance(config, Path) else None)
+    return settings, llm_config(settings)
+
+
+@contextmanager
+def _open(llm: LlmConfig) -> Iterator[AnswerCache]:
+    from llm_workers.cache import AnswerCache
+
+    assert llm.cache_path is not None
+    llm.cache_path.parent.mkdir(parents=True, exist_ok=True)
+    answers = AnswerCache(llm.cache_path, llm.cache_bytes)
+    try:
+        yield answers
+    finally:
+        answers.close()
+
+
+def _pending(settings: Settings, begin: Begin) -> Iterator[ProfileRequest]:
+    from streams.llm.requests import pending_requests
+
+    requests = pending_requests(broker_of(settings), settings)
+    begin(len(requests))
+    return iter(requests)
+
+
+def _replayed(data: str, settings: Settings, begin: Begin, advance: Advance) -> Iterator[ProfileRequest]:
+    from evaluation.readers import bundled_path, read_log
+    from streams.llm.requests import replayed_requests
+
+    log = read_log(bundled_path() if data == "bundled" else Path(data))
+    begin(len(log))
+    return replayed_requests(log, settings, advance)
+
+
+@contextmanager
+def _progress(unit: str) -> Iterator[tuple[Begin, Advance]]:
+    """A bar at a terminal: what begins it with the total, and what moves it on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda total: progress.update(task, total=total), lambda done: progress.advance(task, done)

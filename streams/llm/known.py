@@ -1,0 +1,80 @@
+"""What an LLM worker knows besides its jobs: texts of items, who was erased, and which item vectors are published."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from dyngraph.events import Item
+from streams.codec import BadMessage, decode
+from streams.messages import ItemVector, LlmJob
+from streams.settings import Settings
+from streams.topics import MIB
+from streams.worker.compact import CompactReader, key_of
+from streams.worker.letters import Letters, Origin
+from streams.worker.log_ends import LogEnds
+from streams.worker.tables import read_items
+
+log = logging.getLogger(__name__)
+
+Erase = Callable[[str, int], Awaitable[None]]
+
+
+class Known(CompactReader):
+    """Reads `items`, `users` and `item-vectors`; `erase` is called with the user and offset of each tombstone."""
+
+    def __init__(
+        self,
+        broker: str,
+        settings: Settings,
+        letters: Letters,
+        ends: LogEnds,
+        *,
+        erase: Erase,
+        changed: Callable[[Sequence[Item]], None],
+    ) -> None:
+        self.items: dict[str, Item] = {}
+        self.vectors: dict[str, str] = {}
+        """By item, which text its published vector is of."""
+        self._tombstones: dict[str, int] = {}
+        self._erase = erase
+        self._changed = changed
+        takers = {
+            settings.topic("item-vectors"): self._take_vectors,
+            settings.topic("items"): self._take_items,
+            settings.topic("users"): self._take_users,
+        }
+        super().__init__(broker, "evergraph-llm-tables", takers, letters, ends)
+
+    async def load(self) -> None:
+        """Read all to the end they have now."""
+        await super().load()
+        log.info("%d items and %d item vectors known", len(self.items), len(self.vectors))
+
+    def erased_since(self, job: LlmJob) -> bool:
+        """Whether the job's user was erased after the job was asked for."""
+        return self._tombstones.get(job.entity_id, -1) > job.erasures
+
+    async def _take_items(self, origins: Sequence[Origin]) -> None:
+        items = read_items(origins, self.refuse)
+        self.items.update((item.item_id, item) for item in items)
+        self._changed(items)
+
+    async def _take_users(self, origins: Sequence[Origin]) -> None:
+        for origin in origins:
+            # Attributes are the graph worker's business; it also tells of records that break a rule.
+            if origin.value is None and origin.key is not None:
+                user_id = key_of(origin)
+                self._tombstones[user_id] = origin.offset
+                await self._erase(user_id, origin.offset)
+
+    async def _take_vectors(self, origins: Sequence[Origin]) -> None:
+        for origin in origins:
+            try:
+                if origin.value is None:
+                    self.vectors.pop(key_of(origin), None)
+                else:
+                    vector = decode(ItemVector, origin.value, max_bytes=MIB)
+                    self.vectors[vector.item_id] = vector.text_hash
+            except BadMessage as bad:
+                log.warning("%s/%d: %s", origin.topic, origin.offset, bad.message)

@@ -1,0 +1,29 @@
+"""What each profile cost, kept from its making to its publishing: the workbench hands on profiles, not bills."""
+
+from __future__ import annotations
+
+from llm_workers.protocols import ProducedProfile, ProducerName, ProfileProducer, ProfileRequest, Spent
+
+
+class Meter:
+    """A producer that remembers what its latest profile of each user cost, until it is taken."""
+
+    def __init__(self, producer: ProfileProducer) -> None:
+        self._producer = producer
+        self._spent: dict[str, Spent] = {}
+
+    @property
+    def name(self) -> ProducerName:
+        """Of the producer behind."""
+        return self._producer.name
+
+    async def profile(self, request: ProfileRequest) -> ProducedProfile:
+        """Raises :class:`llm_workers.protocols.LlmError`."""
+        self._spent.pop(request.user_id, None)
+        made = await self._producer.profile(request)
+        self._spent[request.user_id] = made.spent
+        return made
+
+    def take(self, request: ProfileRequest) -> Spent:
+        """What it cost; nothing where that is not known."""
+        return self._spent.pop(request.user_id, Spent())

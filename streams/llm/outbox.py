@@ -1,0 +1,64 @@
+"""What an LLM worker publishes: profiles, profiles taken back, dead letters of jobs, and item vectors."""
+
+from __future__ import annotations
+
+import logging
+
+import faust
+
+from dyngraph.profiles import UserProfile
+from llm_workers.protocols import LlmError, Spent
+from streams.artefacts import profile_message
+from streams.codec import encode
+from streams.messages import Cost, ItemVector, LlmJob
+from streams.settings import Settings
+from streams.worker.letters import Letters, Origin
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Sends, and returns when the broker has it. Raises the client's errors."""
+
+    def __init__(self, app: faust.App, settings: Settings, letters: Letters) -> None:
+        self.profiles = 0
+        self.taken_back = 0
+        self.item_vectors = 0
+        self._app = app
+        self._letters = letters
+        self._profiles = settings.topic("profiles")
+        self._vectors = settings.topic("item-vectors")
+
+    async def profile(self, profile: UserProfile, job: LlmJob, vector_model: str, spent: Spent) -> None:
+        """Publish what `job` asked for."""
+        cost = Cost(
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            seconds=round(spent.seconds, 3),
+            usd=spent.usd,
+        )
+        message = profile_message(profile, job, vector_model=vector_model, cost=cost)
+        await self._send(self._profiles, profile.user_id, encode(message))
+        self.profiles += 1
+
+    async def take_back(self, user_id: str) -> None:
+        """Publish the tombstone of an erased user's profile."""
+        await self._send(self._profiles, user_id, None)
+        self.taken_back += 1
+
+    async def dead(self, origin: Origin, code: str, text: str) -> None:
+        """A job that can never be done."""
+        await self._letters.delivered([await self._letters.dead(origin, code, text)])
+
+    async def item_vector(self, vector: ItemVector) -> None:
+        """Publish the vector of an item's text."""
+        await self._send(self._vectors, vector.item_id, encode(vector))
+        self.item_vectors += 1
+
+    async def _send(self, topic: str, key: str, value: bytes | None) -> None:
+        await (await self._app.producer.send(topic, key.encode(), value, None, None, None))
+
+
+def told(error: LlmError) -> str:
+    """What a dead letter says of a job that failed for good."""
+    return f"no profile could be made: {error}. The next events of the user ask for one again"

@@ -1,0 +1,141 @@
+"""What makes profiles under given settings: a producer, what it falls back to, the cache, and an encoder of texts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_workers.cache import AnswerCache
+from llm_workers.config import LlmConfig
+from llm_workers.producers.endpoint import LlmProfiles
+from llm_workers.producers.statistical import StatisticalProfiles
+from llm_workers.protocols import Facets, LlmError, ProfileProducer, TextEncoder
+from llm_workers.vectors.cached import CachedEncoder
+from llm_workers.vectors.facets import facet_vectors
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from llm_workers.client.endpoint import EndpointAnswerer
+
+log = logging.getLogger(__name__)
+
+CACHE_FILE = "answers.sqlite"
+
+
+def llm_dir(settings: Settings) -> Path:
+    """Where an LLM worker of these settings keeps its own state."""
+    return settings.state_dir / "llm"
+
+
+def llm_config(settings: Settings) -> LlmConfig:
+    """The LLM settings of a worker: answers are kept in a file of its state folder unless another place is set."""
+    cache = settings.llm.cache_path or llm_dir(settings) / CACHE_FILE
+    return msgspec.structs.replace(settings.llm, cache_path=cache.expanduser())
+
+
+@dataclass
+class Parts:
+    """What an LLM worker works with."""
+
+    producer: ProfileProducer
+    statistical: StatisticalProfiles
+    cache: AnswerCache
+    encoder: TextEncoder | None
+    answerer: EndpointAnswerer | None = None
+
+    def vectors(self, facets: Facets) -> bytes:
+        """Float16 LE ``[4, w]``, empty without an encoder. Blocking."""
+        return b"" if self.encoder is None else facet_vectors(facets, self.encoder)
+
+    def given_up(self) -> str | None:
+        """Why the endpoint will not be asked again before a new start, None while it is."""
+        if self.answerer is not None and self.answerer.breaker_state == "broken":
+            return "the endpoint refuses the key: set llm.api_key_env or llm.api_key_file right and start again"
+        return None
+
+    def describe(self) -> dict[str, object]:
+        """JSON-able figures."""
+        cache = self.cache.figures()
+        asked = cache["hits"] + cache["misses"]
+        figures: dict[str, object] = {
+            "producer": self.producer.name,
+            "encoder": self.encoder.model_id if self.encoder is not None else None,
+            "cache": cache | {"hit_rate": round(cache["hits"] / asked, 4) if asked else None},
+        }
+        if isinstance(self.producer, LlmProfiles):
+            figures["profiles"] = self.producer.figures | {"repaired": self.producer.repaired}
+        if self.answerer is not None:
+            figures["endpoint"] = {"breaker": self.answerer.breaker_state, "usage": self.answerer.figures()}
+        return figures
+
+    async def close(self) -> None:
+        """Close connections and files."""
+        if self.answerer is not None:
+            await self.answerer.close()
+        self.cache.close()
+
+
+def build_parts(config: LlmConfig) -> Parts:
+    """Put them together. Raises `LlmConfigError` for a setting that is wrong, such as a key that is missing."""
+    if config.cache_path is not None:
+        config.cache_path.parent.mkdir(parents=True, exist_ok=True)
+    cache = AnswerCache(config.cache_path, config.cache_bytes)
+    statistical = StatisticalProfiles()
+    encoder = _encoder(config, cache)
+    if config.producer == "endpoint":
+        from llm_workers.client.endpoint import EndpointAnswerer
+
+        answerer = EndpointAnswerer(config)
+        producer = LlmProfiles(answerer, cache, statistical)
+        return Parts(producer, statistical, cache, encoder, answerer)
+    if config.producer == "embedded":
+        from llm_workers.producers.embedded import EmbeddedProfiles
+
+        return Parts(EmbeddedProfiles(statistical), statistical, cache, encoder)
+    return Parts(statistical, statistical, cache, encoder)
+
+
+class TakingTurns:
+    """An encoder that is asked by one thread at a time: profiles and item texts share it."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._encoder = encoder
+        self._turn = threading.Lock()
+
+    @property
+    def model_id(self) -> str:
+        """Of the encoder behind."""
+        return self._encoder.model_id
+
+    @property
+    def width(self) -> int:
+        """Of the encoder behind."""
+        return self._encoder.width
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``[n, width]``; see :class:`llm_workers.protocols.TextEncoder`."""
+        with self._turn:
+            return self._encoder.encode(texts)
+
+
+def _encoder(config: LlmConfig, cache: AnswerCache) -> TextEncoder | None:
+    """The encoder that is set; None, with one warning, where its weights are not installed."""
+    if config.embeddings_model:
+        from llm_workers.client.embeddings import EndpointEncoder
+
+        return TakingTurns(CachedEncoder(EndpointEncoder(config), cache.store))
+    try:
+        from llm_workers.vectors.minilm import MiniLM
+
+        return TakingTurns(CachedEncoder(MiniLM(), cache.store))
+    except LlmError as error:
+        log.warning("profiles and items get no text vectors: %s", error)
+        return None
