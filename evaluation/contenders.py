@@ -1,11 +1,14 @@
-"""Who can be evaluated: every registered baseline, and the engine itself, whole or without one of its sources."""
+"""Who can be evaluated: every registered baseline, the engine itself, whole or without one of its sources or with user
+profiles, and the rows of DynLLM's ablation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from evaluation.coded import CodedLog
+from evaluation.profiles.rows import is_row
 from evaluation.protocols import Outcome, Plan
 from evaluation.protocols.holdout import leave_one_out
 from evaluation.protocols.prequential import prequential, silent
@@ -15,6 +18,8 @@ from models.baselines import Recommender, Setting, baseline_names, build_baselin
 
 EVERGRAPH = "evergraph"
 WITHOUT = f"{EVERGRAPH} without "
+PROFILED = f"{EVERGRAPH} with profiles"
+"""The engine with DynLLM among its sources, over statistical profiles and item texts."""
 
 BATCH = 64
 """Events of one step of the engine, unless said otherwise."""
@@ -31,7 +36,7 @@ class UnknownContender(ValueError):
 
 
 def contender_names() -> list[str]:
-    """The engine, then every baseline."""
+    """What is run where nothing is named: the engine, then every baseline."""
     return [EVERGRAPH, *baseline_names()]
 
 
@@ -44,7 +49,7 @@ def source_names() -> list[str]:
 
 def is_engine(name: str) -> bool:
     """Whether this is the engine, whole or not, rather than a baseline."""
-    return name == EVERGRAPH or name.startswith(WITHOUT)
+    return name in (EVERGRAPH, PROFILED) or name.startswith(WITHOUT)
 
 
 def check(name: str) -> None:
@@ -53,8 +58,7 @@ def check(name: str) -> None:
         source, known = name.removeprefix(WITHOUT), source_names()
         if source not in known:
             raise UnknownContender(f"source {source!r} is unknown; use one of: {', '.join(known)}")
-    elif name not in contender_names():
-        known = contender_names()
+    elif name not in (known := [*contender_names(), PROFILED]) and not is_row(name):
         raise UnknownContender(
             f"model {name!r} is unknown; use some of: {', '.join(known)}, or {WITHOUT!r} and a source's name"
         )
@@ -75,6 +79,8 @@ def modules(name: str, plan: Plan, trials: int | None = None) -> tuple[str, ...]
     """The modules that, with all they import, decide the outcome of a contender: what a kept one depends on."""
     if is_engine(name):
         return ("evaluation.contending_engine",)
+    if is_row(name):
+        return ("evaluation.profiles.walk",)
     tuning = ("evaluation.tuning",) if trials is not None else ()
     protocol = "holdout" if plan.protocol.startswith("leave-one-out") else "prequential"
     return (type(build_baseline(name)).__module__, f"evaluation.protocols.{protocol}", *tuning)
@@ -100,8 +106,11 @@ def run(
     if is_engine(name):
         from evaluation.contending_engine import run_engine
 
-        without = () if name == EVERGRAPH else (name.removeprefix(WITHOUT),)
-        return run_engine(name, log, coded, plan, progress, without=without, batch=batch)
+        without = (name.removeprefix(WITHOUT),) if name.startswith(WITHOUT) else ()
+        profiled = name == PROFILED
+        return run_engine(name, log, coded, plan, progress, without=without, profiled=profiled, batch=batch)
+    if is_row(name):
+        return run_together((name,), log, coded, plan, progress, batch=batch)[0]
     settings, told = _settings(name, coded, plan, trials, progress)
 
     def build() -> Recommender:
@@ -110,6 +119,21 @@ def run(
     walk = leave_one_out if plan.protocol.startswith("leave-one-out") else prequential
     outcome = walk(coded, build, plan, progress)
     return replace(outcome, settings=outcome.settings | told)
+
+
+def run_together(
+    rows: Sequence[str],
+    log: InteractionLog,
+    coded: CodedLog,
+    plan: Plan,
+    progress: Progress = silent,
+    *,
+    batch: int = BATCH,
+) -> list[Outcome]:
+    """Walk the log once with several rows of DynLLM's ablation, each of which learns on its own."""
+    from evaluation.profiles.walk import run_rows
+
+    return run_rows(rows, log, coded, plan, progress, batch=batch)
 
 
 def _settings(

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from dyngraph.admission import AdmissionConfig
-from dyngraph.engine import StepResult
+from dyngraph.engine import Engine, StepResult
 from dyngraph.journal import JournalError, read_journal
+from dyngraph.refreshing import Refresh
 from dyngraph.shard import LogRecord, Shard, ShardConfig
 from evaluation.prequential import Events, cuts
 from evaluation.readers.log import InteractionLog
@@ -69,8 +70,14 @@ class Replay:
 
 
 @contextmanager
-def replaying(log: InteractionLog, config: ReplayConfig, system: SystemConfig) -> Iterator[Replay]:
-    """A replay of ``log`` from an empty state. Leaves a snapshot if one is asked for.
+def replaying(
+    log: InteractionLog,
+    config: ReplayConfig,
+    system: SystemConfig,
+    refresh: Callable[[Engine], Refresh] | None = None,
+) -> Iterator[Replay]:
+    """A replay of ``log`` from an empty state, with the refresh policy that ``refresh`` makes. Leaves a snapshot if one
+    is asked for.
 
     Raises JournalError if the journal to follow is missing, ValueError if the snapshot folder is in use.
     """
@@ -93,7 +100,7 @@ def replaying(log: InteractionLog, config: ReplayConfig, system: SystemConfig) -
         log_id = f"file:{log.name}"
         if config.journal is not None:
             _take_over(config.journal, settings, log_id)
-        shard = open_shard(settings, PARTITION, system)
+        shard = open_shard(settings, PARTITION, system, refresh)
         if config.journal is None:
             shard.put_items(log.items)
         elif not ShardConfig(config.journal).side_inputs(PARTITION).is_dir():

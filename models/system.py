@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from dyngraph.engine import Engine
+from dyngraph.graph import DynamicGraph
 from dyngraph.met import MetItems
 from dyngraph.protocols import Source
 from dyngraph.refreshing import Refresh
@@ -70,6 +71,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     """An empty engine. Raises ValueError for an unknown source name in ``without``."""
     config = config or SystemConfig()
     encoder = TGN(msgspec.structs.replace(config.tgn, seed=config.seed))
+    graph = encoder.graph(text_dim=config.dynllm.text_dim if config.dynllm is not None else 0)
     history = HistorySource(config.history_half_life * DAY_MS, config.history_capacity)
     popularity = PopularitySource(
         config.trend_half_life * DAY_MS,
@@ -79,7 +81,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     # What asks the history how things stood before a batch has to observe the batch before the history does.
     sources: list[Source] = [
         GraphSource(encoder),
-        *([ProfileSource(_dynllm(config, encoder))] if config.dynllm is not None else []),
+        *([ProfileSource(_dynllm(config, encoder, graph))] if config.dynllm is not None else []),
         TransitionSource(history),
         NewcomerSource(history),
         AttributeSource(history),
@@ -98,7 +100,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     varied = MaximalMarginalRelevance(config.diversity, lambda: encoder.item_vectors)
     explorer = ExplorationSlot(config.exploration, met, config.seed)
     return Engine(
-        encoder.graph(text_dim=config.dynllm.text_dim if config.dynllm is not None else 0),
+        graph,
         encoder,
         ranked,
         GatedRanker(features, CONTEXT),
@@ -115,7 +117,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     )
 
 
-def _dynllm(config: SystemConfig, encoder: TGN) -> DynLLM:
+def _dynllm(config: SystemConfig, encoder: TGN, graph: DynamicGraph) -> DynLLM:
     assert config.dynllm is not None
     made = msgspec.structs.replace(config.dynllm, temporal_dim=config.tgn.dim, seed=config.seed)
-    return DynLLM(made, lambda: encoder.item_vectors)
+    return DynLLM(made, lambda: encoder.item_vectors, graph.profiles, graph.texts)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from evaluation.coded import TARGETS
 from evaluation.contenders import WITHOUT, contender_names, source_names
-from evaluation.experiments.experiment import Experiment
+from evaluation.experiments.experiment import DYNLLM, SOURCES, Experiment
+from evaluation.profiles.rows import default_rows
 from evaluation.protocols.plan import Plan
 
 
 def reproduce(experiment: Experiment) -> str:
     """One line: the verb, the data, and every option that is not its default."""
-    words = ["evergraph", "ablate" if experiment.ablation else "evaluate", portable(experiment.data)]
+    verb = {"": ["evaluate"], SOURCES: ["ablate"], DYNLLM: ["ablate", DYNLLM]}[experiment.ablation]
+    words = ["evergraph", *verb, portable(experiment.data)]
     words += _contenders(experiment)
     default = Plan()
     for spec in fields(Plan):
@@ -53,5 +55,7 @@ def _contenders(experiment: Experiment) -> list[str]:
     if not experiment.ablation:
         every = tuple(contender_names())
         return ["--models", ",".join(experiment.contenders)] if experiment.contenders != every else []
+    if experiment.ablation == DYNLLM:
+        return ["--rows", "|".join(experiment.contenders)] if list(experiment.contenders) != default_rows() else []
     sources = [name.removeprefix(WITHOUT) for name in experiment.contenders[1:]]
     return ["--sources", ",".join(sources)] if sources != source_names() else []

@@ -12,6 +12,7 @@ from evaluation.coded import TARGETS, CodedLog, coded
 from evaluation.contenders import BATCH
 from evaluation.experiments.keeping import Keeper, fingerprint
 from evaluation.experiments.provenance import code_digest, log_digest
+from evaluation.profiles.rows import is_row
 from evaluation.protocols.outcome import Outcome
 from evaluation.protocols.plan import Plan, evaluated_rows
 from evaluation.readers.log import InteractionLog
@@ -35,9 +36,13 @@ class Experiment:
     """Settings that each baseline tries on a slice of the warm-up; None: its defaults."""
     batch: int = BATCH
     """Events of one step of the engine."""
-    ablation: bool = False
+    ablation: str = ""
+    """Of what this is an ablation: :data:`SOURCES`, :data:`DYNLLM`, or nothing."""
     reading: tuple[tuple[str, str], ...] = ()
     """Further options of the command that say how the file is read."""
+
+
+SOURCES, DYNLLM = "sources", "dynllm"
 
 
 class Watcher(Protocol):
@@ -80,33 +85,44 @@ def conduct(
     An experiment that is stopped leaves the finished ones with ``keeper``.
     """
     data = log_digest(log, walked)
-    outcomes = []
-    for name in experiment.contenders:
-        mark = fingerprint(
+    marks = {
+        name: fingerprint(
             name,
             log=data,
             plan=experiment.plan,
             code=code_digest(contenders.modules(name, experiment.plan, experiment.trials)),
             options=_read_by(name, experiment),
         )
-        outcome = keeper.find(name, mark)
-        kept = outcome is not None
-        if outcome is None:
-            watcher.begins(name, len(walked))
-            outcome = contenders.run(
-                *(name, log, walked, experiment.plan, watcher.advances),
-                trials=experiment.trials,
-                batch=experiment.batch,
-            )
-            keeper.keep(name, mark, outcome)
-        watcher.ends(name, outcome, kept)
-        outcomes.append(outcome)
-    return outcomes
+        for name in experiment.contenders
+    }
+    kept = {name: outcome for name, mark in marks.items() if (outcome := keeper.find(name, mark)) is not None}
+    done = dict(kept)
+    for name in experiment.contenders:
+        if name not in done:
+            # Rows of one ablation walk the log together: what they share is computed once.
+            several = is_row(name)
+            names = [one for one in experiment.contenders if one not in done and is_row(one)] if several else [name]
+            watcher.begins(name if len(names) == 1 else f"{name} and {len(names) - 1} more", len(walked))
+            made = _run(names, experiment, log, walked, watcher.advances)
+            done |= made
+            for one, outcome in made.items():
+                keeper.keep(one, marks[one], outcome)
+        watcher.ends(name, done[name], name in kept)
+    return [done[name] for name in experiment.contenders]
+
+
+def _run(
+    names: Sequence[str], experiment: Experiment, log: InteractionLog, walked: CodedLog, progress: contenders.Progress
+) -> dict[str, Outcome]:
+    of = log, walked, experiment.plan, progress
+    if is_row(names[0]):
+        return dict(zip(names, contenders.run_together(names, *of, batch=experiment.batch), strict=True))
+    return {names[0]: contenders.run(names[0], *of, trials=experiment.trials, batch=experiment.batch)}
 
 
 def _read_by(contender: str, experiment: Experiment) -> dict[str, int | None]:
     """The options that only some contenders read."""
-    if contenders.is_engine(contender):
+    if contenders.is_engine(contender) or is_row(contender):
         return {"batch": experiment.batch}
     return {"trials": experiment.trials}
 

@@ -6,7 +6,7 @@ from evaluation.experiments.results import Comparison, Results
 from evaluation.protocols.plan import TEST_FROM, TRAIN_UNTIL, Plan
 
 
-def title(plan: Plan, name: str, ablation: bool) -> str:
+def title(plan: Plan, name: str, ablation: str) -> str:
     """The headline of a report."""
     return f"{'Ablation' if ablation else 'Evaluation'} on {name}, {plan.protocol}"
 

@@ -56,6 +56,12 @@ def row_names() -> list[str]:
     return [TEMPORAL, *ROWS]
 
 
+def default_rows() -> list[str]:
+    """All that need nothing but the text model: no language model, and no answers recorded elsewhere."""
+    every = [name for name, row in ROWS.items() if row.maker == "statistical" and row.vectors != "hidden"]
+    return [WHOLE, TEMPORAL, *every[1:]]
+
+
 def is_row(name: str) -> bool:
     """Whether ``name`` is a row of this ablation."""
     return name == TEMPORAL or name in ROWS

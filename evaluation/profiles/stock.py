@@ -9,6 +9,7 @@ from typing import Literal
 
 from dyngraph.engine import Engine
 from dyngraph.events import Item
+from dyngraph.profiles import FACETS
 from llm_workers.producers.statistical import StatisticalProfiles
 from llm_workers.producers.terms import Terms
 from llm_workers.protocols import Facets, TextEncoder
@@ -47,9 +48,12 @@ class TextStock:
         """Float16 vectors by id of the items that have a text."""
         return {item.item_id: vector.astype("<f2").tobytes() for item, vector in encode_items(items, self._encoder)}
 
-    def of_facets(self, facets: Facets) -> bytes:
-        """As :func:`llm_workers.vectors.facets.facet_vectors`."""
-        return facet_vectors(facets, self._encoder)
+    def of_facets(self, several: Sequence[Facets]) -> list[bytes]:
+        """As :func:`llm_workers.vectors.facets.facet_vectors`, for each."""
+        phrases = (phrase for facets in several for facet in FACETS for phrase in getattr(facets, facet))
+        # All that is new in one go: the text model is several times faster so.
+        self._encoder.encode(list(dict.fromkeys(phrases)))
+        return [facet_vectors(facets, self._encoder) for facets in several]
 
 
 def cache_folder() -> Path:

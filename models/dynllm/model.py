@@ -24,25 +24,21 @@ from models.optimiser import NamedAdam
 ROTATION = 256
 """Items whose static halves are renewed after an update, in turn."""
 
+_NOTHING = torch.zeros(0, dtype=torch.int64)
+
 Temporal = Callable[[], Tensor]
 """Gives the temporal vectors ``[items, D]`` of all items, each as of its last refresh."""
 
 
 class DynLLM:
-    """One DynLLM over the temporal vectors of an encoder, with the profiles and item texts of the graph.
+    """One DynLLM over an encoder's temporal vectors, ``profiles`` of users and ``texts`` of items.
 
-    ``profiles`` and ``texts`` stand in for the graph's own where several are compared on one walk.
+    These are the graph's own, or others where several are compared on one walk.
     """
 
-    def __init__(
-        self,
-        config: DynLLMConfig,
-        temporal: Temporal,
-        profiles: ProfileStore | None = None,
-        texts: TextVectors | None = None,
-    ) -> None:
-        self.config, self._temporal = config, temporal
-        self._profiles, self._texts = profiles, texts
+    def __init__(self, config: DynLLMConfig, temporal: Temporal, profiles: ProfileStore, texts: TextVectors) -> None:
+        self.config, self.profiles, self.texts = config, profiles, texts
+        self._temporal = temporal
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network = DynLLMNetwork(config)
@@ -50,7 +46,7 @@ class DynLLM:
         self._statics = Growable((config.dim,), torch.float32)
         self._waiting: Examples | None = None
         self._cursor = 1
-        self._described = 0
+        self._described, self._outdated_before = 0, _NOTHING
         self.updates = 0
         """Updates written."""
         self.skipped = 0
@@ -71,7 +67,7 @@ class DynLLM:
 
     def asked(self, graph: DynamicGraph, queries: Queries) -> Asked:
         """The raw inputs of the queries' users."""
-        return ask(graph, self.profiles_in(graph), queries)
+        return ask(graph, self.profiles, queries)
 
     @torch.no_grad()
     def logits(self, asked: Asked, *, dropped: int | None = None) -> Tensor:
@@ -89,16 +85,9 @@ class DynLLM:
         users = self.network.users(asked, dropped=dropped)
         return self.network.scores(users, self._temporal()[items], self._statics.view[items]).diagonal()
 
-    def profiles_in(self, graph: DynamicGraph) -> ProfileStore:
-        """The profiles that it reads."""
-        return graph.profiles if self._profiles is None else self._profiles
-
-    def _texts_in(self, graph: DynamicGraph) -> TextVectors:
-        return graph.texts if self._texts is None else self._texts
-
-    def texts_of(self, graph: DynamicGraph, items: Tensor) -> Tensor:
+    def texts_of(self, items: Tensor) -> Tensor:
         """Text vectors ``[m, w]`` of item rows."""
-        return torch.from_numpy(self._texts_in(graph).rows[items.numpy()])
+        return torch.from_numpy(self.texts.rows[items.numpy()])
 
     # -- learning ---------------------------------------------------------------------------------------------
 
@@ -132,9 +121,9 @@ class DynLLM:
         pool = torch.cat((examples.items, drawn))
         vectors = torch.cat((examples.vectors, self._temporal()[drawn]))
         users = network.users(examples.asked)
-        logits = network.scores(users, vectors, network.statics(self.texts_of(graph, pool)))
+        logits = network.scores(users, vectors, network.statics(self.texts_of(pool)))
         seen = graph.items.events[pool].float()
-        expected = examples.events * seen / max(graph.events, 1) + len(drawn) / count
+        expected = examples.events * seen / max(graph.events, 1) + max(len(drawn), 1) / count
         own = torch.arange(examples.events)
         # An item may stand in the pool several times; only the event's own place competes for the event.
         twice = (pool == examples.items.unsqueeze(1)).scatter(1, own.unsqueeze(1), False)
@@ -154,19 +143,24 @@ class DynLLM:
         others = graph.sizes()[1] - 1
         turn = (torch.arange(min(ROTATION, others)) + self._cursor - 1) % others + 1
         self._cursor = int(turn[-1]) % others + 1
-        self._renew(graph, turn)
+        self._renew(turn)
 
-    def follow(self, graph: DynamicGraph, items: Tensor) -> None:
+    def follow(self, items: Tensor) -> None:
         """Renew the static halves of touched ``items [m]``, and of those that have a new text since the last call."""
-        texts = self._texts_in(graph)
-        if texts.version != self._described:
-            items = torch.cat((items, torch.from_numpy(texts.changed_since(self._described))))
-            self._described = texts.version
-        self._renew(graph, torch.unique(items))
+        self._renew(torch.unique(torch.cat((items, self._outdated()))))
+        self._outdated_before, self._described = _NOTHING, self.texts.version
+
+    def _outdated(self) -> Tensor:
+        """Item rows whose text has changed since the last :meth:`follow`."""
+        if self.texts.version == self._described:
+            return self._outdated_before
+        changed = torch.from_numpy(self.texts.changed_since(self._described))
+        rows: Tensor = torch.unique(torch.cat((self._outdated_before, changed)))
+        return rows
 
     @torch.no_grad()
-    def _renew(self, graph: DynamicGraph, items: Tensor) -> None:
-        self._statics.view[items] = self.network.statics(self.texts_of(graph, items))
+    def _renew(self, items: Tensor) -> None:
+        self._statics.view[items] = self.network.statics(self.texts_of(items))
 
     def keep(self, waiting: Examples | None) -> None:
         """Let ``waiting`` be what waits for the next update."""
@@ -180,18 +174,19 @@ class DynLLM:
     # -- state ------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """Weights, optimiser, static halves, waiting examples."""
+        """Weights, optimiser, static halves and which of them are outdated, waiting examples."""
         state = {f"weight.{name}": value.detach() for name, value in self.network.named_parameters()}
         state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
         state["statics"] = self._statics.view
-        state["counters"] = torch.tensor([self._cursor, self._described, self.updates, self.skipped])
+        state["outdated"] = self._outdated()
+        state["counters"] = torch.tensor([self._cursor, self.updates, self.skipped])
         if self._waiting is not None:
             state |= {f"waiting.{name}": value for name, value in flat(self._waiting).items()}
         return state
 
     @torch.no_grad()
     def load_state(self, state: State) -> None:
-        """Inverse of :meth:`state`."""
+        """Inverse of :meth:`state`; the item texts must have been loaded before."""
 
         def part(prefix: str) -> State:
             return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -200,7 +195,8 @@ class DynLLM:
             value.copy_(state[f"weight.{name}"])
         self._optimiser.load_state(part("adam."))
         self._statics.replace(state["statics"])
-        self._cursor, self._described, self.updates, self.skipped = state["counters"].tolist()
+        self._outdated_before, self._described = state["outdated"].clone(), self.texts.version
+        self._cursor, self.updates, self.skipped = state["counters"].tolist()
         waiting = part("waiting.")
         self._waiting = restored(waiting) if waiting else None
 

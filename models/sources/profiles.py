@@ -55,7 +55,7 @@ class ProfileSource:
 
     def _asked(self, graph: DynamicGraph, queries: Queries) -> Asked:
         # Models that read the same profiles ask alike.
-        key = f"asked of {id(self.model.profiles_in(graph))}"
+        key = f"asked of {id(self.model.profiles)}"
         asked: Asked | None = queries.memo.get(key)
         if asked is None:
             asked = queries.memo[key] = self.model.asked(graph, queries)
@@ -69,7 +69,7 @@ class ProfileSource:
 
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:
         """Renew what is kept of touched items."""
-        self.model.follow(graph, batch.items)
+        self.model.follow(batch.items)
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
         """Name the facet without which the item's score would fall most, with its phrase and what it was read from."""
@@ -78,7 +78,7 @@ class ProfileSource:
         drops = self.model.drops(pick(self._asked(graph, queries), places), items)
         told: list[str] = []
         for cause, drop in zip(causes, drops.tolist(), strict=True):
-            profile = graph.profiles.newest(int(queries.users[cause.query]), int(queries.ts[cause.query]))
+            profile = self.model.profiles.newest(int(queries.users[cause.query]), int(queries.ts[cause.query]))
             facet = max(range(len(FACETS)), key=drop.__getitem__)
             if profile is None or drop[facet] <= 0 or not profile.facets[facet]:
                 told.append("fits by its text and your latest steps")

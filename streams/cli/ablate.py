@@ -1,4 +1,4 @@
-"""`evergraph ablate DATA`: what each source of candidates and features adds to Evergraph's lists."""
+"""`evergraph ablate`: what each source adds to Evergraph's lists, or each part of DynLLM to its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Annotated
 import typer
 
 from streams.cli.experiment import compare
-from streams.cli.experiment_options import Data, Options, split_names, with_options
+from streams.cli.experiment_options import Options, split_names, with_options
+from streams.cli.options import BadOption
 
-HELP = """Evaluate Evergraph whole and without each of its sources.
+HELP = """Evaluate Evergraph whole and without each of its sources, or DynLLM
+(user profiles and item texts beside the temporal graph) part by part.
 
 Options are those of `evergraph evaluate`, and outcomes are kept as there, so
 that the same folder runs the whole once for both.
 
 evergraph ablate bundled --limit 50000 --sources graph,transitions
+
+evergraph ablate dynllm bundled --limit 50000 --cold-item-events 3
 """
 
 
@@ -25,7 +29,14 @@ def register(app: typer.Typer) -> None:
 
 @with_options
 def ablate(
-    data: Data,
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[dynllm] DATA",
+            help="A log file or folder (see `evergraph validate`), or `bundled` for the data in the package; "
+            "before it `dynllm` for the parts of DynLLM.",
+        ),
+    ],
     options: Options,
     sources: Annotated[
         str | None,
@@ -35,9 +46,38 @@ def ablate(
             show_default="every one",
         ),
     ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="With dynllm: rows of the table, separated by |. An unknown name lists all.",
+            metavar="A|B",
+            show_default="every one",
+        ),
+    ] = None,
 ) -> None:
     """Run, print, report."""
     from evaluation.contenders import EVERGRAPH, WITHOUT, source_names
+    from evaluation.experiments.experiment import DYNLLM, SOURCES
 
+    if what[0] == DYNLLM and len(what) == 2:
+        if sources is not None:
+            raise BadOption("--sources are parts of Evergraph; use --rows with dynllm")
+        compare(what[1], _rows(rows), options, ablation=DYNLLM)
+        return
+    if len(what) != 1 or rows is not None:
+        given = " ".join(what) + (" --rows" if rows is not None else "")
+        raise BadOption(f"{given!r}: give one log, or `dynllm` and one log; --rows goes with dynllm")
     named = split_names(sources, "--sources") or tuple(source_names())
-    compare(data, (EVERGRAPH, *(f"{WITHOUT}{source}" for source in named)), options, ablation=True)
+    compare(what[0], (EVERGRAPH, *(f"{WITHOUT}{source}" for source in named)), options, ablation=SOURCES)
+
+
+def _rows(asked: str | None) -> tuple[str, ...]:
+    """The rows to run, in the order of the table."""
+    from evaluation.profiles.rows import default_rows, is_row, row_names
+
+    if asked is None:
+        return tuple(default_rows())
+    names = tuple(name.strip() for name in asked.split("|") if name.strip())
+    if unknown := [name for name in names if not is_row(name)]:
+        raise BadOption(f"--rows: {unknown[0]!r} is no row; the rows are: {' | '.join(row_names())}")
+    return names

@@ -22,7 +22,7 @@ TUNING = "tuning"
 """As :data:`evaluation.contenders.TUNING`, which is not loaded for a help page."""
 
 
-def compare(data: str, contenders: tuple[str, ...], options: Options, *, ablation: bool = False) -> None:
+def compare(data: str, contenders: tuple[str, ...], options: Options, *, ablation: str = "") -> None:
     """Run the contenders on the log, print the figures, and write what is asked for."""
     from rich.console import Console
 

@@ -133,7 +133,7 @@ def with_options(verb: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def experiment(data: str, contenders: tuple[str, ...], options: Options, *, ablation: bool = False) -> Experiment:
+def experiment(data: str, contenders: tuple[str, ...], options: Options, *, ablation: str = "") -> Experiment:
     """What the options ask for. Raises ValueError for a value that breaks its rule."""
     from evaluation.experiments.experiment import Experiment
 
