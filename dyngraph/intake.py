@@ -77,12 +77,11 @@ class Intake:
             return self._graph.catalogue.get(one.item.item_id) != one.item
         if one.text is not None:
             return self._graph.texts.get(one.text.item_id) != one.text.vector
-        profiles = self._graph.profiles
-        if one.profile is None or profiles.knows(one.profile):
+        if one.profile is None:
             return False
-        refusal = profiles.judge(one.profile)
-        if refusal:
-            profiles.refused[refusal] += 1
+        refusal = self._graph.profiles.judge(one.profile)
+        if refusal not in ("", "known"):
+            self._graph.profiles.refused[refusal] += 1
         return not refusal
 
     def _apply_unseen(self, count: int) -> None:

@@ -61,6 +61,15 @@ class Counting(NamedTuple):
     """``[U]`` int64 events up to that horizon, 0 for none."""
 
 
+class Horizons(NamedTuple):
+    """How far the newest profiles of n users reach."""
+
+    ts: NDArray[np.int64]
+    """``[n]`` ms, -1 where there is none."""
+    events: NDArray[np.int64]
+    """``[n]`` the user's events up to it, 0 where there is none."""
+
+
 class _Words(msgspec.Struct, frozen=True, array_like=True):
     """What a version has besides numbers."""
 
@@ -85,7 +94,7 @@ class ProfileStore:
         """Of users in ``rows``, with text vectors of ``width`` numbers; with width 0 no profile fits."""
         self.width = width
         self.refused: Counter[str] = Counter()
-        """Profiles not taken since the start, by reason: ``unfit``, ``stranger``, ``stale``."""
+        """Profiles not taken since the start, by reason, see :meth:`judge`; the shard does not count ``known`` ones."""
         self._ids = rows
         self._slots = Growable((), torch.int32)
         self._users: list[int] = [0]
@@ -103,7 +112,8 @@ class ProfileStore:
 
     def judge(self, profile: UserProfile) -> str:
         """Why a profile cannot be taken, empty if it can: ``unfit`` (not four facets, vectors of another width or not
-        finite, a horizon before 1970), ``stranger`` (no user of the graph), ``stale`` (a version as new is kept).
+        finite, a horizon before 1970), ``stranger`` (no user of the graph), ``known`` (this very version is kept),
+        ``stale`` (another as new is kept).
         """
         row = self._row(profile.user_id)
         return self._judge(profile, row, self._fitting(profile))
@@ -113,7 +123,11 @@ class ProfileStore:
             return "unfit"
         if not row:
             return "stranger"
-        return "stale" if profile.ts <= self._ts.rows[self._slot(row)].max() else ""
+        slot = self._slot(row)
+        if profile.ts > self._ts.rows[slot].max():
+            return ""
+        kept = (self._version(row, slot, place) for place in range(len(self._words[slot])))
+        return "known" if profile in kept else "stale"
 
     def put(self, profile: UserProfile) -> bool:
         """Keep a version, and drop the oldest of four. False, and counted in :attr:`refused`, where :meth:`judge` has
@@ -176,6 +190,15 @@ class ProfileStore:
             torch.where(some, self._events.view[slots].gather(1, newest).squeeze(1), 0),
         )
 
+    def horizons(self, users: NDArray[np.int64]) -> Horizons:
+        """Of the newest profile of the user rows ``users [n]``, without a look at vectors; strangers have none."""
+        slots, ts, events = self._slots.rows, self._ts.rows, self._events.rows
+        if not len(slots):
+            return Horizons(np.full(len(users), -1), np.zeros(len(users), np.int64))
+        slot = slots[np.minimum(users, len(slots) - 1)] * (users < len(slots))
+        newest = ts[slot].argmax(1)
+        return Horizons(ts[slot, newest], events[slot, newest])
+
     def newest(self, row: int, before_ts: int | None = None) -> UserProfile | None:
         """One user's newest version, with its words; with ``before_ts`` (ms) the newest with an earlier horizon."""
         slot = self._slot(row)
@@ -183,12 +206,6 @@ class ProfileStore:
             if before_ts is None or self._ts.rows[slot, place] < before_ts:
                 return self._version(row, slot, place)
         return None
-
-    def knows(self, profile: UserProfile) -> bool:
-        """Whether this very version is kept."""
-        row = self._row(profile.user_id)
-        slot = self._slot(row)
-        return any(self._version(row, slot, place) == profile for place in range(len(self._words[slot])))
 
     def _version(self, row: int, slot: int, place: int) -> UserProfile:
         words = self._words[slot][place]

@@ -22,7 +22,7 @@ from dyngraph.lines import LineFile, read_lines, segment, segments
 from dyngraph.profiles import UserProfile
 
 SEGMENT_BYTES = 8 << 20
-"""A segment this large is closed at the next snapshot."""
+"""A segment this large is synced and closed before the next entry: opening and erasing then read and write little."""
 
 
 class TextVector(msgspec.Struct, frozen=True):
@@ -99,6 +99,11 @@ class SideInputLog:
 
     def append(self, entries: Sequence[SideInput]) -> None:
         """Write entries down, all of them or none. Raises OSError."""
+        if self._file.size >= SEGMENT_BYTES:
+            self._file.sync()
+            self._file.close()
+            self._path = segment(self.folder, self.count)
+            self._file = LineFile(self._path, 0)
         self._file.append(map(_encoder.encode, entries))
         self.count += len(entries)
 
@@ -131,12 +136,8 @@ class SideInputLog:
         return True
 
     def sync(self) -> None:
-        """Make all entries reach the disk; a segment that has become large is closed."""
+        """Make all entries reach the disk."""
         self._file.sync()
-        if self._file.size >= SEGMENT_BYTES:
-            self._file.close()
-            self._path = segment(self.folder, self.count)
-            self._file = LineFile(self._path, 0)
 
     def close(self) -> None:
         """Close the file."""

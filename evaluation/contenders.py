@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from evaluation.coded import CodedLog
+from evaluation.profiles.makers import Recorded, producers
 from evaluation.profiles.rows import is_row
 from evaluation.protocols import Outcome, Plan
 from evaluation.protocols.holdout import leave_one_out
@@ -129,11 +130,15 @@ def run_together(
     progress: Progress = silent,
     *,
     batch: int = BATCH,
+    answers: Recorded | None = None,
 ) -> list[Outcome]:
-    """Walk the log once with several rows of DynLLM's ablation, each of which learns on its own."""
+    """Walk the log once with several rows of DynLLM's ablation, each of which learns on its own.
+
+    ``answers`` are those of the row with recorded facets. Raises ValueError where they are missing.
+    """
     from evaluation.profiles.walk import run_rows
 
-    return run_rows(rows, log, coded, plan, progress, batch=batch)
+    return run_rows(rows, log, coded, plan, progress, batch=batch, producers=producers(rows, log.items, answers))
 
 
 def _settings(

@@ -20,7 +20,7 @@ from dyngraph.events import Interaction
 from dyngraph.protocols import Scorer
 from evaluation.coded import CodedLog
 from evaluation.prequential import cuts
-from evaluation.profiles.feed import Line, ProfileFeed
+from evaluation.profiles.feed import WHOLE, Line, ProfileFeed
 from evaluation.profiles.stock import TextStock, policy, statistical
 from evaluation.protocols.candidates import Histories
 from evaluation.protocols.holdout import held_out, sampled_among
@@ -31,9 +31,6 @@ from evaluation.readers.log import InteractionLog
 from models.baselines.recommender import Setting
 from models.dynllm import DynLLMConfig
 from models.system import SystemConfig, build_engine
-
-WHOLE = "evergraph"
-"""As the engine calls its own ranks."""
 
 ASKED_AT_ONCE = 64
 """Users ranked together where events are held out."""
@@ -110,7 +107,7 @@ class Walk:
         evaluated = evaluated_rows(coded, plan)
         learned_until = int(TRAIN_UNTIL * len(coded)) if plan.protocol == "time-split" and plan.freeze else len(coded)
         counts = np.concatenate(([0], np.cumsum(evaluated)))
-        for start, stop, result in self._steps(self.log, lambda stop: stop <= learned_until, counts):
+        for start, stop, result in self.steps(self.log, lambda stop: stop <= learned_until, counts):
             rows = start + np.flatnonzero(evaluated[start:stop])
             for name, builder in builders.items() if len(rows) else ():
                 ranks, top = result.ranks[name], result.top if name == WHOLE else result.tops[name]
@@ -124,7 +121,7 @@ class Walk:
         log, coded, plan, builder = self.log, self.coded, self.plan, self.builders[WHOLE]
         rows = held_out(coded, plan)
         known = InteractionLog(log.name, log.frame[rows.learned], log.items)
-        for _, stop, _ in self._steps(known, lambda stop: True):
+        for _, stop, _ in self.steps(known, lambda stop: True):
             self.progress(stop, {})
         self._follow(InteractionLog(log.name, log.frame[np.sort(rows.validation)], log.items), len(known))
         histories, rng = Histories(coded), np.random.default_rng(plan.seed)
@@ -149,7 +146,7 @@ class Walk:
             self.progress(done, builder.lately())
         return done
 
-    def _steps(
+    def steps(
         self, log: InteractionLog, learns: Callable[[int], bool], counts: NDArray[np.int64] | None = None
     ) -> Iterator[tuple[int, int, StepResult]]:
         """Steps of ``log``; models beside are ranked where events count, ``counts [N + 1]`` of them before each."""

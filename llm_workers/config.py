@@ -13,8 +13,10 @@ from llm_workers.protocols import ProducerName
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-MAY_BE_ZERO = ("tokens_per_minute", "usd_per_million_prompt", "usd_per_million_completion", "embeddings_width")
-MAY_BE_ZERO_TOO = ("usd_per_million_embedded", "embeddings_tokens_per_minute")
+MAY_BE_ZERO = (
+    *("tokens_per_minute", "usd_per_million_prompt", "usd_per_million_completion", "embeddings_width"),
+    *("usd_per_million_embedded", "embeddings_tokens_per_minute"),
+)
 ABOVE_ZERO = ("timeout_s", "attempts", "longest_wait_s", "concurrency", "failures_to_open", "open_s", "cache_bytes")
 
 
@@ -79,7 +81,7 @@ class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if self.producer not in get_args(ProducerName):
             raise LlmConfigError(f"producer = {self.producer!r}: is one of {', '.join(get_args(ProducerName))}")
-        for name in (*ABOVE_ZERO, *MAY_BE_ZERO, *MAY_BE_ZERO_TOO):
+        for name in (*ABOVE_ZERO, *MAY_BE_ZERO):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0 or (value == 0 and name in ABOVE_ZERO):
                 rule = "above 0" if name in ABOVE_ZERO else "0 or more"

@@ -84,7 +84,7 @@ class LocalModel:
                 self._tokens[text] = json.loads(answer.read())["tokens"]
         return self._tokens[text]
 
-    def likelihoods(self, prompt: str, phrases: Sequence[str], reported: int = 1000) -> list[float]:
+    def likelihoods(self, prompt: str, phrases: Sequence[str], reported: int = 300) -> list[float]:
         """Log-likelihood of each phrase as the continuation of ``prompt``, by walking the tree of their tokens.
 
         The prompt is read once, each inner node of the tree costs one token. A token beyond the ``reported`` most
@@ -101,7 +101,9 @@ class LocalModel:
         return [sum(after[way[:d]][0].get(way[d], after[way[:d]][1]) for d in range(len(way))) for way in ways]
 
     def _asked(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = getattr(self._loaded(), method)(body)
+        # Half a surrogate pair, as a broken title may hold, has no bytes: it becomes a question mark.
+        speakable = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        answer: dict[str, Any] = getattr(self._loaded(), method)(json.loads(speakable))
         if fault := answer.get("error"):
             raise LlmError("invalid_answer", f"{self.model_id}: {fault.get('message', fault)}", retry=False)
         return answer

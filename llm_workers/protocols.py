@@ -8,11 +8,13 @@ counting. Later artefacts (relations, reasoning) add producers of their own over
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ProducerName = Literal["endpoint", "embedded", "statistical"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 ENOUGH = 0.05
 """Share of the letters from which a script counts as one of a text's own."""
@@ -14,11 +15,10 @@ _TOGETHER = {"CJK": "HAN", "HIRAGANA": "HAN", "KATAKANA": "HAN", "IDEOGRAPHIC": 
 def script_counts(texts: Iterable[str]) -> Counter[str]:
     """Letters by script, for example ``LATIN``, ``CYRILLIC``, ``HAN`` (with kana), ``HANGUL``."""
     counts: Counter[str] = Counter()
-    for text in texts:
-        for letter in text:
-            if letter.isalpha():
-                script = "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").split()[0].split("-")[0]
-                counts[_TOGETHER.get(script, script)] += 1
+    for letter, count in Counter(chain.from_iterable(texts)).items():
+        if letter.isalpha():
+            script = "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").split()[0].split("-")[0]
+            counts[_TOGETHER.get(script, script)] += count
     return counts
 
 

@@ -33,6 +33,8 @@ def reproduce(experiment: Experiment) -> str:
         words += ["--rating-threshold", f"{experiment.rating_threshold:g}"]
     for option, value in (("--limit", experiment.limit), ("--trials", experiment.trials)):
         words += [option, str(value)] if value is not None else []
+    if (answers := experiment.answers) is not None:
+        words += ["--answers", portable(str(answers.path)), "--model", answers.model]
     words += ["--batch", str(experiment.batch)] if experiment.batch != Experiment.batch else []
     words += ["--window", str(experiment.window)] if experiment.window != Experiment.window else []
     for option, text in experiment.reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -12,7 +13,8 @@ from evaluation.coded import TARGETS, CodedLog, coded
 from evaluation.contenders import BATCH
 from evaluation.experiments.keeping import Keeper, fingerprint
 from evaluation.experiments.provenance import code_digest, log_digest
-from evaluation.profiles.rows import is_row
+from evaluation.profiles.makers import Recorded
+from evaluation.profiles.rows import ROWS, is_row
 from evaluation.protocols.outcome import Outcome
 from evaluation.protocols.plan import Plan, evaluated_rows
 from evaluation.readers.log import InteractionLog
@@ -38,6 +40,8 @@ class Experiment:
     """Events of one step of the engine."""
     ablation: str = ""
     """Of what this is an ablation: :data:`SOURCES`, :data:`DYNLLM`, or nothing."""
+    answers: Recorded | None = None
+    """Recorded answers, for DynLLM's row that reads them."""
     reading: tuple[tuple[str, str], ...] = ()
     """Further options of the command that say how the file is read."""
 
@@ -116,12 +120,17 @@ def _run(
 ) -> dict[str, Outcome]:
     of = log, walked, experiment.plan, progress
     if is_row(names[0]):
-        return dict(zip(names, contenders.run_together(names, *of, batch=experiment.batch), strict=True))
+        made = contenders.run_together(names, *of, batch=experiment.batch, answers=experiment.answers)
+        return dict(zip(names, made, strict=True))
     return {names[0]: contenders.run(names[0], *of, trials=experiment.trials, batch=experiment.batch)}
 
 
-def _read_by(contender: str, experiment: Experiment) -> dict[str, int | None]:
+def _read_by(contender: str, experiment: Experiment) -> dict[str, int | str | None]:
     """The options that only some contenders read."""
+    if is_row(contender) and experiment.answers is not None and ROWS[contender].maker == "recorded":
+        answers = experiment.answers
+        digest = hashlib.blake2b(answers.path.read_bytes(), digest_size=8).hexdigest()
+        return {"batch": experiment.batch, "answers": digest, "model": answers.model}
     if contenders.is_engine(contender) or is_row(contender):
         return {"batch": experiment.batch}
     return {"trials": experiment.trials}

@@ -16,7 +16,7 @@ from evaluation.protocols.plan import Plan
 FOLDER = "outcomes"
 
 
-def fingerprint(contender: str, *, log: str, plan: Plan, code: str, options: Mapping[str, int | None]) -> str:
+def fingerprint(contender: str, *, log: str, plan: Plan, code: str, options: Mapping[str, int | str | None]) -> str:
     """Sixteen hex digits of everything that can change an outcome.
 
     ``log`` and ``code`` are digests of the data and of the code that runs, ``options`` those that the contender reads.

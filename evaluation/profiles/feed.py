@@ -11,13 +11,18 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from dyngraph.engine import Engine, StepResult
 from dyngraph.profiles import ProfileStore, UserProfile
 from dyngraph.refreshing import Refresh, Wanted
 from llm_workers.protocols import Facets, LlmError, ProducedProfile, ProfileProducer, ProfileRequest
 from llm_workers.requests import profile_request
+
+WHOLE = "evergraph"
+"""As the engine calls its own ranks."""
 
 Vectors = Callable[[Sequence[Facets]], list[bytes]]
 """Facet phrases of several profiles to float16 vectors, as :func:`llm_workers.vectors.facets.facet_vectors` makes them;
@@ -39,18 +44,27 @@ class Line:
 class ProfileFeed:
     """Brings the profiles of several lines, all made from the same jobs, ``delay_ms`` of log time after their horizon.
 
-    The policy looks at the graph's own profiles: the first line should be kept there.
+    The policy looks at the graph's own profiles: the first line should be kept there. It is not told how well anybody
+    was ranked, so that jobs follow from the log alone, and answers recorded once fit every model.
     """
 
-    def __init__(self, policy: Refresh, lines: Sequence[Line], delay_ms: int = 0) -> None:
+    def __init__(
+        self,
+        policy: Refresh,
+        lines: Sequence[Line],
+        delay_ms: int = 0,
+        asked: Callable[[ProfileRequest], None] = lambda request: None,
+    ) -> None:
         self.lines = list(lines)
         self.jobs = 0
+        self._asked = asked
         self._policy, self._delay_ms = policy, delay_ms
         self._due: list[tuple[int, int, Wanted]] = []
 
     def after_step(self, engine: Engine, step: StepResult, offset: int) -> None:
         """Ask for what is worth renewing after a step, and bring what is due by now."""
-        for wanted in self._policy.after_step(engine, step, offset):
+        unranked = replace(step, ranks={WHOLE: np.full(len(step.event_users), np.nan)})
+        for wanted in self._policy.after_step(engine, unranked, offset):
             heapq.heappush(self._due, (wanted.ts + self._delay_ms, self.jobs, wanted))
             self.jobs += 1
         now = engine.graph.horizon.ts
@@ -62,6 +76,8 @@ class ProfileFeed:
 
     async def _bring(self, engine: Engine, arrived: Sequence[Wanted]) -> None:
         requests = [profile_request(wanted, engine.graph.catalogue.get) for wanted in arrived]
+        for request in requests:
+            self._asked(request)
         for line in self.lines:
             made = [(request, produced) for request in requests if (produced := await _produced(line, request))]
             vectors = line.vectors([produced.facets for _, produced in made])

@@ -96,14 +96,35 @@ def run_rows(
         raise ValueError(f"protocol {plan.protocol!r} has no order of events to make profiles in; use prequential")
     config = TGNConfig(seed=plan.seed)
     encoder = TGN(config)
-    stock_width = TextStock("minilm").width
-    graph = encoder.graph(text_dim=stock_width)
+    graph = encoder.graph(text_dim=TextStock("minilm").width)
     shelf = _Shelf(log, graph, {"statistical": statistical(log.items), **(producers or {})})
     shelf.profiles("statistical", "minilm")
     temporal = GraphSource(encoder)
     heads = [_head(name, ROWS[name], encoder, shelf, plan.seed) for name in names if name != TEMPORAL]
+    engine = bare_engine(encoder, graph, log, plan, temporal, heads)
+    beside: list[Scorer] = [*heads, *([_Temporal(temporal)] if TEMPORAL in names else [])]
+    builders = {name: OutcomeBuilder(coded, plan, name, _settings(name, batch, config)) for name in names}
+    feed = ProfileFeed(policy(engine), list(shelf.lines.values()))
+    ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
+    walk = Walk(engine, ordered, coded, plan, builders, progress, batch, feed, beside)
+    begun = time.perf_counter()
+    events = walk.in_time()
+    seconds = time.perf_counter() - begun
+    return [builders[name].outcome(seconds, events) for name in names]
+
+
+def bare_engine(
+    encoder: TGN,
+    graph: DynamicGraph,
+    log: InteractionLog,
+    plan: Plan,
+    temporal: GraphSource,
+    heads: Sequence[ProfileSource] = (),
+) -> Engine:
+    """An engine that ranks by the temporal graph network alone, and lets ``heads`` learn beside it."""
     history = HistorySource(HISTORY_HALF_LIFE_DAYS * DAY_MS, HISTORY_CAPACITY)
-    engine = Engine(
+    graph.catalogue.put(log.items)
+    return Engine(
         graph,
         encoder,
         [temporal],
@@ -114,16 +135,6 @@ def run_rows(
         mask_seen=plan.mask_seen,
         kept=plan.k,
     )
-    graph.catalogue.put(log.items)
-    beside: list[Scorer] = [*heads, *([_Temporal(temporal)] if TEMPORAL in names else [])]
-    builders = {name: OutcomeBuilder(coded, plan, name, _settings(name, batch, config)) for name in names}
-    feed = ProfileFeed(policy(engine), list(shelf.lines.values()))
-    ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
-    walk = Walk(engine, ordered, coded, plan, builders, progress, batch, feed, beside)
-    begun = time.perf_counter()
-    events = walk.in_time()
-    seconds = time.perf_counter() - begun
-    return [builders[name].outcome(seconds, events) for name in names]
 
 
 def _head(name: str, row: Row, encoder: TGN, shelf: _Shelf, seed: int) -> ProfileSource:

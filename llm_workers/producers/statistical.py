@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from llm_workers.producers.terms import Terms, brand_of, category_paths, title_terms
 from llm_workers.protocols import Facets, PastItem, ProducedProfile, ProducerName, ProfileRequest, Spent
@@ -21,8 +22,19 @@ MOST_ITEMS = 64
 ACTIVITY = ((3, "new"), (10, "occasional"), (50, "regular"))
 """A user with fewer events than this is called so; any other ``frequent``."""
 
+NOTHING = 1e-9
+"""A score up to this is what rounding left of 0."""
+
 Borne = tuple[str, tuple[str, ...]]
 """A term, and the more general ones that it makes needless: a category's ancestors, the words of a pair."""
+
+
+class _Bearer(NamedTuple):
+    """An item of the past that bears a term."""
+
+    place: int
+    weight: float
+    contained: tuple[str, ...]
 
 
 class StatisticalProfiles:
@@ -58,26 +70,33 @@ class StatisticalProfiles:
         A term's score is the weight of the items that bear it times how telling it is. A chosen term speaks for its
         items: there, what it contains (``Nails`` of ``Nail Polish``, ``nail`` of ``nail polish``) counts no more.
         """
-        weight: dict[str, float] = defaultdict(float)
-        bearers: dict[str, list[tuple[int, float, tuple[str, ...]]]] = defaultdict(list)
+        telling: dict[str, float] = {}
+        bearers: dict[str, list[_Bearer]] = defaultdict(list)
         for place, item in enumerate(past):
             for term, contained in _BORNE[kind](item):
-                weight[term] += item.weight
-                bearers[term].append((place, item.weight, contained))
-        score = {term: weight[term] * self.terms.telling(kind, term) for term in weight}
+                if term not in telling:
+                    telling[term] = self.terms.telling(kind, term)
+                if telling[term]:
+                    bearers[term].append(_Bearer(place, item.weight, contained))
+        score = {term: telling[term] * sum(bearer.weight for bearer in bearers[term]) for term in bearers}
+
+        def standing(term: str) -> tuple[float, int, int, str]:
+            """Of equals the more specific, then the one borne latest; the name, so that a set's order never shows."""
+            latest = bearers[term][-1]
+            return score[term], len(latest.contained), latest.place, term
+
         spoken_for: set[tuple[int, str]] = set()
         chosen: list[str] = []
-        while len(chosen) < most:
-            # Of equals the one borne latest, then by name, so that the order of a set never shows.
-            best = max(score, key=lambda term: (score[term], bearers[term][-1][0], term), default="")
-            if not best or score.pop(best) <= 1e-9:
+        while score and len(chosen) < most:
+            best = max(score, key=standing)
+            if score.pop(best) <= NOTHING:
                 break
             chosen.append(best)
-            for place, amount, contained in bearers[best]:
-                for part in contained:
-                    if part in score and (place, part) not in spoken_for:
-                        spoken_for.add((place, part))
-                        score[part] -= amount * self.terms.telling(kind, part)
+            for bearer in bearers[best]:
+                for part in bearer.contained:
+                    if part in score and (bearer.place, part) not in spoken_for:
+                        spoken_for.add((bearer.place, part))
+                        score[part] -= bearer.weight * telling[part]
         return tuple(chosen)
 
 

@@ -6,6 +6,7 @@ tells nothing of a user who has it, and one that a single item bears tells nothi
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -59,8 +60,10 @@ class Described(Protocol):
 
 def tidy(text: str) -> str:
     """One line of printable characters, runs of blanks as one, at most :data:`LONGEST` characters."""
-    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST])
-    return " ".join(shown.split())[:LONGEST].rstrip()
+    text = text[: 4 * LONGEST]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())[:LONGEST].rstrip()
 
 
 def category_paths(item: Described) -> list[tuple[str, ...]]:
@@ -70,8 +73,12 @@ def category_paths(item: Described) -> list[tuple[str, ...]]:
     >>> category_paths(Item("i", categories=("Makeup > Nails > Nail Polish",)))
     [('Makeup', 'Nails', 'Nail Polish')]
     """
-    paths = (tuple(filter(None, map(tidy, LEVEL_MARK.split(path)))) for path in item.categories)
-    return [path for path in paths if path]
+    return [levels for path in item.categories if (levels := _levels(path))]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _levels(path: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(tidy, LEVEL_MARK.split(path))))
 
 
 def brand_of(item: Described) -> str:
@@ -82,7 +89,8 @@ def brand_of(item: Described) -> str:
 
 def title_words(item: Described) -> list[str]:
     """Telling words of the title in order, lower case: no numbers, units, common words, nor those of the brand."""
-    own = set(_WORD.findall(brand_of(item).casefold()))
+    brand = brand_of(item)
+    own = set(_WORD.findall(brand.casefold())) if brand else set()
     words = _WORD.findall(item.title[:600].casefold())[:MOST_WORDS]
     return [w for w in words if 2 < len(w) <= LONGEST // 2 and w not in _TELLS_NOTHING and w not in own]
 
@@ -100,6 +108,8 @@ class Terms(msgspec.Struct, frozen=True):
 
     items: int = 0
     categories: Mapping[str, int] = {}
+    leaves: Mapping[str, int] = {}
+    """Categories again, each counted where it is the most specific one."""
     brands: Mapping[str, int] = {}
     words: Mapping[str, int] = {}
     """Title words and pairs."""
@@ -107,15 +117,19 @@ class Terms(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, items: Iterable[Described]) -> Terms:
         """Count a catalogue. That an item exists is no news of anybody's future, so all of it may be read."""
-        n, categories, brands, words = 0, Counter[str](), Counter[str](), Counter[str]()
+        n = 0
+        categories, leaves, brands, words = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
         for item in items:
             n += 1
-            categories.update({level for path in category_paths(item) for level in path})
+            paths = category_paths(item)
+            categories.update({level for path in paths for level in path})
+            leaves.update({path[-1] for path in paths})
             words.update(term for term, _ in title_terms(item))
             if brand := brand_of(item):
                 brands[brand] += 1
         often = max(2, n / RARE)
-        return cls(n, dict(categories), dict(brands), {term: count for term, count in words.items() if count >= often})
+        kept = {term: count for term, count in words.items() if count >= often}
+        return cls(n, dict(categories), dict(leaves), dict(brands), kept)
 
     def telling(self, kind: str, term: str) -> float:
         """Weight of a term: its inverse document frequency; 0 for what most items bear, 1 if nothing was counted.

@@ -18,8 +18,10 @@ _BRACKETS = str.maketrans("[]", "()")
 def plain(text: str, longest: int) -> str:
     """One line of visible text, at most ``longest`` characters."""
     # Twice the length first: normalising 10 kB of somebody's title is work for nothing.
-    normal = unicodedata.normalize("NFC", text[: 2 * longest])
-    visible = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in normal)
+    visible = text[: 2 * longest]
+    if not (visible.isascii() and visible.isprintable()):
+        normal = unicodedata.normalize("NFC", visible)
+        visible = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in normal)
     return " ".join(visible.split())[:longest].rstrip()
 
 

@@ -19,7 +19,6 @@ from dyngraph.state import State, gather, scatter
 from llm_workers.refresh import triggers
 from llm_workers.refresh.budget import Budget
 from llm_workers.refresh.config import RefreshConfig
-from llm_workers.refresh.horizons import newest_horizons
 from llm_workers.refresh.past import History, distances, sample, telling
 from llm_workers.refresh.people import SOURCES, People
 from llm_workers.refresh.segments import Segments
@@ -27,6 +26,7 @@ from llm_workers.refresh.triggers import Standing
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 _MINUTE_MS = 60_000
 
@@ -34,8 +34,8 @@ _MINUTE_MS = 60_000
 class RefreshPolicy:
     """Implements :class:`dyngraph.refreshing.Refresh` over the profiles, texts and counts of the engine's graph.
 
-    A user is asked for when the profile is outdated by one of the triggers of :mod:`llm_workers.refresh.triggers`, and
-    an event has come that is later than its horizon. What the budget does not allow yet waits, the most urgent first.
+    A user is asked for when the profile is outdated by one of the triggers of :mod:`llm_workers.refresh.triggers`. What
+    the budget does not allow yet waits, the most urgent first.
     """
 
     def __init__(self, config: RefreshConfig, history: History) -> None:
@@ -73,9 +73,9 @@ class RefreshPolicy:
         self._count_hits(rows, step)
         users, events = np.unique(rows, return_counts=True)
         standing = self._standing(graph, users)
-        standing = standing._replace(distance=self._distance(graph, users, self._due(standing, events)))
-        urgency = triggers.urgencies(self.config, standing).max(0)
-        waits = (urgency >= 1) & (standing.ts > standing.known) & ~self._awaited(users, standing)
+        free = ~self._awaited(users, standing)
+        urgency = self._urgencies(graph, users, standing, free & self._due(standing, events)).max(0)
+        waits = free & (urgency >= 1)
         if waits.any():
             self._budget.put(users[waits], triggers.priorities(urgency, standing)[waits])
         return self._turns(graph, offset)
@@ -89,7 +89,7 @@ class RefreshPolicy:
 
     def _standing(self, graph: DynamicGraph, users: Ints) -> Standing:
         """How ``users [n]`` stand, distances left out; those whose profile has come, or gone, change segments."""
-        newest = newest_horizons(graph.profiles, users)
+        newest = graph.profiles.horizons(users)
         segment, known = self._people.segment, self._people.known
         for user in users[newest.ts != known[users]].tolist():
             profile = graph.profiles.newest(user)
@@ -104,15 +104,17 @@ class RefreshPolicy:
     def _due(self, standing: Standing, events: Ints) -> Flags:
         """``[n]`` whose items are looked at: at every ``drift_items``-th new event; ``events [n]`` came just now."""
         every = self.config.drift_items
-        return (standing.known >= 0) & (standing.new // every > (standing.new - events) // every)
+        return standing.new // every > (standing.new - events) // every
 
-    def _distance(self, graph: DynamicGraph, users: Ints, due: Flags) -> NDArray[np.float64]:
-        """``[n]`` how far ``users [n]`` have moved from what the newest job was about; 0 where not ``due [n]``."""
-        distance = np.zeros(len(users))
-        if graph.texts.width and due.any():
-            latest = self._history.recent(torch.from_numpy(users[due]), self.config.drift_items).numpy()
-            distance[due] = distances(graph.texts.rows, self._people.sources[users[due]], latest)
-        return distance
+    def _urgencies(self, graph: DynamicGraph, users: Ints, standing: Standing, due: Flags) -> Floats:
+        """``[3, n]``, as :mod:`triggers` has it; texts are compared where that is ``due [n]`` and nothing else asks."""
+        urgency = triggers.urgencies(self.config, standing)
+        looked = due & (standing.known >= 0) & (urgency.max(0) < 1)
+        if not graph.texts.width or not looked.any():
+            return urgency
+        latest = self._history.recent(torch.from_numpy(users[looked]), self.config.drift_items).numpy()
+        standing.distance[looked] = distances(graph.texts.rows, self._people.sources[users[looked]], latest)
+        return triggers.urgencies(self.config, standing)
 
     def _awaited(self, users: Ints, standing: Standing) -> Flags:
         """``[n]`` whether a job of ``users [n]`` is out, and neither answered nor given up."""
@@ -129,12 +131,10 @@ class RefreshPolicy:
         if not len(users):
             return []
         standing = self._standing(graph, users)
-        quiet = (standing.known >= 0) & (triggers.urgencies(self.config, standing).max(0) < 1)
-        standing = standing._replace(distance=self._distance(graph, users, quiet))
-        urgency = triggers.urgencies(self.config, standing)
+        urgency = self._urgencies(graph, users, standing, np.ones(len(users), np.bool_))
         priority = triggers.priorities(urgency.max(0), standing)
         wanted = []
-        for place in np.flatnonzero((urgency.max(0) >= 1) & (standing.ts > standing.known)).tolist():
+        for place in np.flatnonzero(urgency.max(0) >= 1).tolist():
             user, ts = int(users[place]), int(standing.ts[place])
             past = self._past(graph, user, ts)
             if not past:

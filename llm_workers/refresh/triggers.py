@@ -44,14 +44,16 @@ class Standing(NamedTuple):
 def urgencies(config: RefreshConfig, standing: Standing) -> Floats:
     """``[3, n]``: how far each trigger is towards its threshold; from 1 on it asks for a profile.
 
-    All thresholds are half as high where the profile is stale. A user without a profile has only its events.
+    All thresholds are half as high where the profile is stale. A user without a profile has only its events. Where no
+    event is later than the horizon nothing asks: a new profile would have the same horizon, and be refused.
     """
     profiled = standing.known >= 0
     outdated = np.maximum(config.new_events, config.growth * standing.known_events)
     events = standing.new / np.where(profiled, outdated, config.min_events)
     age = np.where(profiled, (standing.ts - standing.known) / (config.max_age_days * DAY_MS), 0.0)
     drift = np.where(profiled, standing.distance / config.drift, 0.0)
-    return np.stack((events, age, drift)) * np.where(profiled & standing.stale, 2.0, 1.0)
+    weight = np.where(standing.ts > standing.known, np.where(profiled & standing.stale, 2.0, 1.0), 0.0)
+    return np.stack((events, age, drift)) * weight
 
 
 def priorities(urgency: Floats, standing: Standing) -> Floats:

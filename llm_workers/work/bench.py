@@ -21,7 +21,6 @@ from llm_workers.work.figures import Figures, Tally
 from llm_workers.work.jobs import Entry, Line, Outcome, ProfileJob
 from llm_workers.work.making import FacetEncoder, make_profile
 
-
 _SERVICE = frozenset({"rate_limited", "unavailable", "over_budget"})
 """Codes of errors that every other job would meet as well."""
 

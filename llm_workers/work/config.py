@@ -28,15 +28,8 @@ class WorkConfig(msgspec.Struct, frozen=True):
     """Users whose last finished horizon is known, so that a job delivered again is not done again."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "concurrency",
-            "most_waiting",
-            "ageing_s",
-            "attempts",
-            "longest_wait_s",
-            "longest_rest_s",
-            "deadline_s",
-        ):
+        bounds = ("concurrency", "most_waiting", "attempts")
+        for name in (*bounds, "ageing_s", "longest_wait_s", "longest_rest_s", "deadline_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"work setting {name} = {getattr(self, name)} must be above 0")
         for name in ("first_wait_s", "remembered"):

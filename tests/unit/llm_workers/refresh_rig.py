@@ -49,8 +49,8 @@ class RefreshRig(SourceRig):
         """Both at once."""
         return self.asked(self.policy, self.taken(events, rank))
 
-    def answer(self, wanted: Wanted, segment: str = "buyers") -> None:
-        """The profile that was asked for comes."""
+    def answer(self, wanted: Wanted, segment: str = "buyers") -> bool:
+        """The profile that was asked for comes; false where a newer one is there already."""
         facets = ((segment,) if segment else (), ("reading",), (), ())
         profile = UserProfile(wanted.user_id, wanted.ts, wanted.offset, wanted.events, facets, VECTORS, "statistical")
-        assert self.graph.profiles.put(profile), self.graph.profiles.refused
+        return self.graph.profiles.put(profile)

@@ -119,7 +119,7 @@ def test_phrases_of_another_script_than_the_history_are_dropped() -> None:
 phrases = st.lists(st.one_of(st.text(max_size=80), st.sampled_from(list(HOSTILE.values()))), max_size=12)
 
 
-@given(st.fixed_dictionaries({name: phrases for name in EMPTY}))
+@given(st.fixed_dictionaries(dict.fromkeys(EMPTY, phrases)))
 @settings(deadline=None)
 def test_whatever_is_written_the_facets_fit_the_schema(answer: dict[str, list[str]]) -> None:
     try:

@@ -79,7 +79,9 @@ def test_ten_thousand_events_cost_no_more_than_a_few() -> None:
 def test_items_without_text_are_left_out_and_none_at_all_asks_nothing() -> None:
     bare = PastItem("i1", 1)
     assert profile_prompt(ProfileRequest("u", 1, -1, 1, ())) is None
-    assert profile_prompt(ProfileRequest("u", 1, -1, 1, (bare, PastItem("i2", 1, 1.0, "\x00\u200b", " ", ("",))))) is None
+    assert (
+        profile_prompt(ProfileRequest("u", 1, -1, 1, (bare, PastItem("i2", 1, 1.0, "\x00\u200b", " ", ("",))))) is None
+    )
     prompt = prompt_of(ProfileRequest("u", 1, -1, 2, (bare, PastItem("i2", 1, 1.0, "", "OPI"))))
     assert [entry["brand"] for entry in json.loads(prompt.user)["history"]] == ["OPI"]
 
