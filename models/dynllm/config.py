@@ -37,7 +37,7 @@ class DynLLMConfig(msgspec.Struct, frozen=True):
     residual: bool = True
     """Whether facet memory also reaches the score directly, so that texts match before anything is learned."""
     lr: float = 2e-3
-    learn_events: int = 32
+    learn_events: int = 64
     """Fewest events that an update learns from; smaller steps let their examples wait for company."""
     draws: int = 256
     """Most items drawn per update that share the softmax with the events' own items, 8 per event if fewer."""

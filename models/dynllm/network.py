@@ -80,9 +80,9 @@ class DynLLMNetwork(nn.Module):
         """
         config = self.config
         memory, told = self.memory(asked, dropped)
-        minus = self._minus(asked, told)
-        weight = self._attention(minus, self._distilled(memory), asked.age)
-        attended = self.mix(self._weighted(weight, self._distilled(memory)))
+        minus, distilled = self._minus(asked, told), self._distilled(memory)
+        weight = self._attention(minus, distilled, asked.age)
+        attended = self.mix(self._weighted(weight, distilled))
         out = self.out(functional.relu(self.hidden(torch.cat((minus, attended), dim=1))))
         temporal, static = out[:, : config.temporal_dim], out[:, config.temporal_dim :]
         if config.residual:

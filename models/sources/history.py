@@ -36,6 +36,16 @@ class OwnItems(NamedTuple):
     """``[n]`` decayed counts."""
 
 
+class _Asked(NamedTuple):
+    """What was prepared for one question."""
+
+    users: Tensor
+    earlier: Earlier | None
+    scratch: kernels.Rows
+    rows: NDArray[np.int64]
+    pending: kernels.Pending
+
+
 class HistorySource:
     """Per user up to ``capacity`` distinct items, fewer where the table would pass ``most_bytes``; the least recent are
     forgotten first.
@@ -89,16 +99,19 @@ class HistorySource:
         self._slots = SlotTable(capacity, kernels.COLUMNS, most_bytes)
         self._people = Growable((kernels.PERSON_COLUMNS,), torch.float64)
         self._items = Growable((2,), torch.float64)
+        self._last: _Asked | None = None
         self.grow(1, 1)
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""
+        self._last = None
         self._slots.grow(users)
         self._people.grow(users)
         self._items.grow(items)
 
     def truncate(self, users: int, items: int) -> None:
         """Undo growth."""
+        self._last = None
         self._slots.truncate(users)
         self._people.truncate(users)
         self._items.truncate(items)
@@ -149,7 +162,17 @@ class HistorySource:
     def _asked(
         self, users: Tensor, earlier: Earlier | None
     ) -> tuple[kernels.Rows, kernels.Rows, NDArray[np.int64], kernels.Pending]:
-        """What every kernel that reads is handed: all rows, room to copy one to, the users, what they did since."""
+        """What every kernel that reads is handed: all rows, room to copy one to, the users, what they did since.
+
+        One ranking asks some ten times alike: the last answer is kept until the table changes.
+        """
+        if self._last is None or self._last.users is not users or self._last.earlier is not earlier:
+            self._last = _Asked(users, earlier, *self._prepared(users, earlier))
+        return self._rows(), self._last.scratch, self._last.rows, self._last.pending
+
+    def _prepared(
+        self, users: Tensor, earlier: Earlier | None
+    ) -> tuple[kernels.Rows, NDArray[np.int64], kernels.Pending]:
         clock, fade = self._clock_after(earlier)
         earlier = earlier or Earlier.none(len(users))
         weight = clock.weight(torch.from_numpy(earlier.ts)).numpy()
@@ -163,7 +186,7 @@ class HistorySource:
         scratch = kernels.Rows(
             np.zeros((1, width), np.int32), np.zeros((1, width, columns)), np.zeros((1, kernels.PERSON_COLUMNS))
         )
-        return self._rows(), scratch, users.contiguous().numpy(), pending
+        return scratch, users.contiguous().numpy(), pending
 
     def _rows(self) -> kernels.Rows:
         return kernels.Rows(self._slots.keys_array, self._slots.values_array, self._people.rows)
@@ -185,6 +208,7 @@ class HistorySource:
         sign = (batch.positive.to(torch.int8) - batch.negative.to(torch.int8)).numpy()
         if not sign.any():
             return
+        self._last = None
         self._slots.fit()
         factor = self._clock.due(batch.ts)
         if factor != 1.0:
@@ -203,6 +227,7 @@ class HistorySource:
 
     def forget_user(self, user: int) -> None:
         """Free the user's slots; the items' counts hold no user."""
+        self._last = None
         self._slots.forget_row(user)
         self._people.view[user] = 0
 
@@ -213,6 +238,7 @@ class HistorySource:
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
+        self._last = None
         self._people.replace(state["people"])
         self._items.replace(state["items"])
         scatter({"slots": self._slots, "clock": self._clock}, state)
