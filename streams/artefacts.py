@@ -7,11 +7,17 @@ from typing import Any
 from dyngraph.profiles import FACETS, UserProfile
 from streams.messages import HALF, Cost, Horizon, LlmJob, Profile
 
+MAX_PHRASE = 200
+
 
 def profile_message(profile: UserProfile, job: LlmJob, *, vector_model: str, cost: Cost) -> Profile:
     """The published form of what `job` asked for. Versions grow with the horizon's place in the log."""
     producer: Any = profile.producer
-    facets: dict[str, Any] = dict(zip(FACETS, profile.facets, strict=True))
+    # A brand of the catalogue may be longer than a phrase may be.
+    facets: dict[str, Any] = {
+        name: tuple(phrase[:MAX_PHRASE] for phrase in phrases if phrase)
+        for name, phrases in zip(FACETS, profile.facets, strict=True)
+    }
     return Profile(
         entity_id=profile.user_id,
         version=profile.offset + 1,

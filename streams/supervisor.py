@@ -50,6 +50,7 @@ class Installation:
         self._worker: Child | None = None
         self._trainer: Child | None = None
         self._llm: Child | None = None
+        self._environment: dict[str, str] = {}
 
     # -- start and stop ----------------------------------------------------------------------------------------
 
@@ -76,9 +77,9 @@ class Installation:
             if self.settings.learner == "trainer":
                 self._trainer = Child("trainer", self.settings.state_dir / "trainer.log", environment, self._tell)
                 self._trainer.start()
+            self._environment = environment
             if self.settings.profiles:
-                self._llm = Child("llm", self.settings.state_dir / "llm.log", environment, self._tell)
-                self._llm.start()
+                self.start_llm()
         except BaseException:
             self.stop()
             raise
@@ -113,6 +114,18 @@ class Installation:
     def trainer_pid(self) -> int | None:
         """The trainer's process id while one runs."""
         return self._trainer.pid if self._trainer is not None else None
+
+    def start_llm(self) -> None:
+        """Start the LLM worker, unless it runs."""
+        if self._llm is None:
+            self._llm = Child("llm", self.settings.state_dir / "llm.log", self._environment, self._tell)
+            self._llm.start()
+
+    def stop_llm(self) -> None:
+        """Stop the LLM worker: jobs wait, lists go on."""
+        child, self._llm = self._llm, None
+        if child is not None:
+            child.stop()
 
     @property
     def llm_pid(self) -> int | None:

@@ -71,7 +71,7 @@ class WorkerProcess:
 
     @property
     def url(self) -> str | None:
-        note = read_note(self.state_dir / "trainer" if self.role == "trainer" else self.state_dir)
+        note = read_note(self.state_dir if self.role == "graph" else self.state_dir / self.role)
         return str(note["url"]) if note and note["pid"] == self.pid else None
 
     def get(self, path: str) -> dict[str, Any]:

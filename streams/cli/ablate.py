@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,19 +55,29 @@ def ablate(
             show_default="every one",
         ),
     ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="With dynllm: a cache of recorded answers (`evergraph llm import-answers`).", dir_okay=False),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="With --answers: the model that gave them.", metavar="NAME")] = None,
 ) -> None:
     """Run, print, report."""
     from evaluation.contenders import EVERGRAPH, WITHOUT, source_names
     from evaluation.experiments.experiment import DYNLLM, SOURCES
+    from evaluation.profiles.makers import Recorded
 
     if what[0] == DYNLLM and len(what) == 2:
         if sources is not None:
             raise BadOption("--sources are parts of Evergraph; use --rows with dynllm")
-        compare(what[1], _rows(rows), options, ablation=DYNLLM)
+        if (answers is None) != (model is None):
+            raise BadOption("--answers and --model go together: a cache file, and the model whose answers it holds")
+        found = Recorded(answers, model) if answers is not None and model is not None else None
+        compare(what[1], _rows(rows), options, ablation=DYNLLM, answers=found)
         return
-    if len(what) != 1 or rows is not None:
-        given = " ".join(what) + (" --rows" if rows is not None else "")
-        raise BadOption(f"{given!r}: give one log, or `dynllm` and one log; --rows goes with dynllm")
+    if len(what) != 1 or rows is not None or answers is not None:
+        raise BadOption(
+            f"{' '.join(what)!r}: give one log, or `dynllm` and one log; --rows and --answers go with dynllm"
+        )
     named = split_names(sources, "--sources") or tuple(source_names())
     compare(what[0], (EVERGRAPH, *(f"{WITHOUT}{source}" for source in named)), options, ablation=SOURCES)
 

@@ -15,6 +15,7 @@ from streams.cli.options import BadOption, write_json
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evaluation.profiles.makers import Recorded
     from evaluation.protocols import Outcome
 
 INTERRUPTED = 130
@@ -22,7 +23,14 @@ TUNING = "tuning"
 """As :data:`evaluation.contenders.TUNING`, which is not loaded for a help page."""
 
 
-def compare(data: str, contenders: tuple[str, ...], options: Options, *, ablation: str = "") -> None:
+def compare(
+    data: str,
+    contenders: tuple[str, ...],
+    options: Options,
+    *,
+    ablation: str = "",
+    answers: Recorded | None = None,
+) -> None:
     """Run the contenders on the log, print the figures, and write what is asked for."""
     from rich.console import Console
 
@@ -34,7 +42,7 @@ def compare(data: str, contenders: tuple[str, ...], options: Options, *, ablatio
     if options.report is not None:
         _need_report_packages()
     check_names(contenders)
-    asked = experiment(data, contenders, options, ablation=ablation)
+    asked = experiment(data, contenders, options, ablation=ablation, answers=answers)
     console = Console(stderr=True)
     log = read(data, options)
     for note in log.notes:

@@ -15,6 +15,7 @@ from streams.cli.options import AssumeSorted, BadOption, DropDuplicates, Encodin
 if TYPE_CHECKING:
     from dyngraph.events import EventType
     from evaluation.experiments.experiment import Experiment
+    from evaluation.profiles.makers import Recorded
     from evaluation.protocols import Plan
     from evaluation.readers import InteractionLog
 
@@ -133,7 +134,14 @@ def with_options(verb: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def experiment(data: str, contenders: tuple[str, ...], options: Options, *, ablation: str = "") -> Experiment:
+def experiment(
+    data: str,
+    contenders: tuple[str, ...],
+    options: Options,
+    *,
+    ablation: str = "",
+    answers: Recorded | None = None,
+) -> Experiment:
     """What the options ask for. Raises ValueError for a value that breaks its rule."""
     from evaluation.experiments.experiment import Experiment
 
@@ -152,6 +160,7 @@ def experiment(data: str, contenders: tuple[str, ...], options: Options, *, abla
         trials=options.trials,
         batch=options.batch,
         ablation=ablation,
+        answers=answers,
         reading=_reading(options),
     )
 

@@ -147,7 +147,7 @@ def _pending(settings: Settings, begin: Begin) -> Iterator[ProfileRequest]:
 
 def _replayed(data: str, settings: Settings, begin: Begin, advance: Advance) -> Iterator[ProfileRequest]:
     from evaluation.readers import bundled_path, read_log
-    from streams.llm.requests import replayed_requests
+    from streams.llm.replayed import replayed_requests
 
     log = read_log(bundled_path() if data == "bundled" else Path(data))
     begin(len(log))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
-from streams.cli.options import BadOption, Encoding, Json, Map, Tz, mapping, write_json
+from streams.cli.options import BadOption, Config, Encoding, Json, Map, Tz, mapping, write_json
+from streams.settings import load_settings
 
 if TYPE_CHECKING:
     from evaluation.prequential import ReplayReport
@@ -38,6 +41,15 @@ def replay(
     journal: Annotated[
         Path | None, typer.Option(help="Take the steps that a worker with this --state-dir took, from its first.")
     ] = None,
+    profiles: Annotated[
+        bool | None,
+        typer.Option(
+            "--llm/--no-llm",
+            help="As the worker that wrote the journal, or will start from the snapshot.",
+            show_default="as a worker's, with --journal or --snapshot",
+        ),
+    ] = None,
+    config: Config = None,
     map_: Map = None,
     tz: Tz = None,
     encoding: Encoding = None,
@@ -50,7 +62,7 @@ def replay(
     from evaluation.prequential import Prequential
     from evaluation.readers import bundled_path, read_log
     from evaluation.replaying import ReplayConfig, replaying
-    from models.system import SystemConfig
+    from streams.system import refresh_policy, system_config
 
     if half_life <= 0:
         raise BadOption(f"--half-life {half_life:g}: not above 0 days")
@@ -59,13 +71,17 @@ def replay(
     console = Console(stderr=True)
     for note in log.notes:
         console.print(note, style="dim", markup=False)
-    system = SystemConfig(
+    # What is for a worker, or of one, must be made of the same models; a mere replay has no profiles to use them on.
+    with_profiles = profiles if profiles is not None else bool(journal or snapshot)
+    settings = load_settings({"profiles": with_profiles, "seed": seed}, config=config)
+    system = msgspec.structs.replace(
+        system_config(settings),
         popularity_half_life=half_life,
         mask_seen=mask_seen,
         without=tuple(without or ()),
-        seed=seed,
     )
-    config = ReplayConfig(batch=batch, learn=learn, snapshot=snapshot, journal=journal)
+    refresh = partial(refresh_policy, settings.refresh) if settings.profiles else None
+    plan = ReplayConfig(batch=batch, learn=learn, snapshot=snapshot, journal=journal)
     columns = (
         TextColumn("replaying"),
         BarColumn(),
@@ -73,7 +89,7 @@ def replay(
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with replaying(log, config, system) as run, Progress(*columns, console=console, transient=True) as progress:
+    with replaying(log, plan, system, refresh) as run, Progress(*columns, console=console, transient=True) as progress:
         prequential = Prequential(log, run.step, warmup=warmup)
         task = progress.add_task("", total=len(log))
         for done in prequential.run(run.borders()):

@@ -28,7 +28,7 @@ def create(
     partitions: Partitions = None,
     llm_partitions: Annotated[
         int | None,
-        typer.Option(help="Partitions of `llm-jobs`: most LLM workers that can share them.", show_default="4"),
+        typer.Option(help="Partitions of `llm-jobs`: most LLM workers that share them.", show_default="4"),
     ] = None,
     replication: Annotated[int, typer.Option(help="Copies of each partition; -1: what the broker is set to.")] = -1,
     config: Config = None,

@@ -27,9 +27,7 @@ class Role(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command(
-        "worker", help="Run one worker: interactions in, fresh lists out; or a trainer, or an LLM worker beside it."
-    )(worker)
+    app.command("worker", help="Run one worker: interactions in, fresh lists out; or what works beside it.")(worker)
 
 
 def worker(

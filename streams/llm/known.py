@@ -44,7 +44,7 @@ class Known(CompactReader):
             settings.topic("items"): self._take_items,
             settings.topic("users"): self._take_users,
         }
-        super().__init__(broker, "evergraph-llm-tables", takers, letters, ends)
+        super().__init__(broker, "evergraph-llm-tables", takers, letters, ends, fetch_wait_ms=500)
 
     async def load(self) -> None:
         """Read all to the end they have now."""

@@ -17,6 +17,7 @@ from llm_workers.cache import AnswerCache
 from llm_workers.config import LlmConfig
 from llm_workers.producers.endpoint import LlmProfiles
 from llm_workers.producers.statistical import StatisticalProfiles
+from llm_workers.producers.terms import Terms
 from llm_workers.protocols import Facets, LlmError, ProfileProducer, TextEncoder
 from llm_workers.vectors.cached import CachedEncoder
 from llm_workers.vectors.facets import facet_vectors
@@ -24,6 +25,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from llm_workers.client.endpoint import EndpointAnswerer
+    from llm_workers.local_model import LocalModel
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,16 @@ class Parts:
     cache: AnswerCache
     encoder: TextEncoder | None
     answerer: EndpointAnswerer | None = None
+    model: LocalModel | None = None
+    """The language model in this process, where one makes profiles."""
+
+    def use_terms(self, terms: Terms) -> None:
+        """Make profiles with the catalogue counted anew."""
+        self.statistical.terms = terms
+        if self.model is not None:
+            from llm_workers.producers.embedded import EmbeddedProfiles
+
+            self.producer = EmbeddedProfiles(terms, self.model)
 
     def vectors(self, facets: Facets) -> bytes:
         """Float16 LE ``[4, w]``, empty without an encoder. Blocking."""
@@ -97,9 +109,11 @@ def build_parts(config: LlmConfig) -> Parts:
         producer = LlmProfiles(answerer, cache, statistical)
         return Parts(producer, statistical, cache, encoder, answerer)
     if config.producer == "embedded":
-        from llm_workers.producers.embedded import EmbeddedProfiles
+        from llm_workers.local_model import LocalModel
 
-        return Parts(EmbeddedProfiles(statistical), statistical, cache, encoder)
+        parts = Parts(statistical, statistical, cache, encoder, model=LocalModel())
+        parts.use_terms(Terms())
+        return parts
     return Parts(statistical, statistical, cache, encoder)
 
 

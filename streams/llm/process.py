@@ -24,9 +24,9 @@ from dyngraph.profiles import UserProfile
 from llm_workers.config import LlmConfig
 from llm_workers.producers.terms import Terms
 from llm_workers.protocols import LlmError
-from llm_workers.store import StoreError
 from llm_workers.work import Outcome, ProfileJob, Workbench, WorkConfig
 from streams.admin import check_topics
+from streams.llm.erasing import Erasing
 from streams.llm.http_port import LlmPort
 from streams.llm.item_vectors import ItemVectorMaker
 from streams.llm.jobs_agent import JobsAgent
@@ -39,7 +39,6 @@ from streams.llm.unfinished import Unfinished
 from streams.messages import LlmJob
 from streams.settings import Settings
 from streams.worker.app import WorkerApp, build_app
-from streams.worker.erasures import Erasures
 from streams.worker.exit_codes import ExitCode
 from streams.worker.letters import Letters, Origin
 from streams.worker.log_ends import LogEnds
@@ -52,7 +51,8 @@ COUNT_TERMS_EVERY_S = 30.0
 MOST_OPEN = 10_000
 """Jobs taken and not finished; what comes after them stays in Kafka."""
 NICENESS = 10
-BUSY_WAITS_S = (1.0, 5.0, 15.0)
+FETCH_WAIT_MS = 500
+"""Nobody waits for a profile: asking a hundred times a second, as for events, would only take the broker's time."""
 
 
 class LlmWorker:
@@ -71,9 +71,8 @@ class LlmWorker:
         self._joining = self._assigned = False
         self._mine: frozenset[int] = frozenset()
         self._counted = -1
-        self._erasures: Erasures | None = None
-        self._missed: list[tuple[str, int]] = []
         self.app = build_app(settings, broker)
+        self.app.fetch_wait_ms = FETCH_WAIT_MS
         self.log_ends = LogEnds(broker)
         self.letters = Letters(self.app, settings)
         self.outbox = Outbox(self.app, settings, self.letters)
@@ -81,14 +80,15 @@ class LlmWorker:
         self.item_vectors = (
             ItemVectorMaker(parts.encoder, self.outbox, lambda: 0 in self._mine) if parts.encoder is not None else None
         )
-        self.known = Known(
-            broker, settings, self.letters, self.log_ends, erase=self._erase, changed=self._items_changed
-        )
-        self.agent = JobsAgent(self.known, self.outbox, self.unfinished, self._begin, self.fail)
-        self._meter = Meter(parts.producer)
+        self._meter = Meter(parts)
         self._open: dict[str, tuple[LlmJob, Origin]] = {}
         encode = parts.vectors if parts.encoder is not None else None
         self.bench = Workbench(self._meter, self._publish, self._bury, encode, work_config(settings.llm))
+        self.erasing = Erasing(self.bench, parts.cache, self.outbox)
+        self.known = Known(
+            broker, settings, self.letters, self.log_ends, erase=self.erasing.erase, changed=self._items_changed
+        )
+        self.agent = JobsAgent(self.known, self.outbox, self.unfinished, self._begin, self.fail)
         self.port = LlmPort(self.state, self.not_ready)
 
     # -- the life of the process -------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class LlmWorker:
             loop.add_signal_handler(number, self._ending.set)
         states = await asyncio.to_thread(check_topics, self._broker, self._settings.prefix, self._settings.partitions)
         users_log = next(state.topic_id for state in states if state.spec.name == "users")
-        self._erasures = Erasures(self._settings.state_dir, users_log or "")
+        self.erasing.bind(self._settings.state_dir, users_log or "")
         port = await self.port.start(self._settings.http_host, self._settings.http_port)
         try:
             write_note(self._settings, self._broker, port)
@@ -125,7 +125,7 @@ class LlmWorker:
     async def _start_app(self) -> None:
         self._joining = True
         await self.app.start()
-        await self._honour_missed()
+        await self.erasing.can_publish()
         self._spawn(self.known.follow())
         if self.item_vectors is not None:
             self._spawn(self.item_vectors.run(self.known))
@@ -189,7 +189,7 @@ class LlmWorker:
         while True:
             items = list(self.known.items.values())
             if abs(len(items) - self._counted) > self._counted / 10:
-                self._parts.statistical.terms = await asyncio.to_thread(Terms.of, items)
+                self._parts.use_terms(await asyncio.to_thread(Terms.of, items))
                 self._counted = len(items)
             await asyncio.sleep(COUNT_TERMS_EVERY_S)
 
@@ -253,46 +253,6 @@ class LlmWorker:
             "dead_letters": dict(self.letters.by_code),
             **self._parts.describe(),
         }
-
-    # -- erasures ----------------------------------------------------------------------------------------------
-
-    async def _erase(self, user_id: str, offset: int) -> None:
-        """Honour a tombstone, once: jobs, cached answers, and what this worker may have published of the user since."""
-        assert self._erasures is not None
-        if self._erasures.honoured(offset):
-            return
-        await self.bench.erase(user_id)
-        await self._forget_answers(user_id)
-        if not self.known.ready:
-            self._missed.append((user_id, offset))
-            return
-        await self.outbox.take_back(user_id)
-        self._erasures.mark(offset)
-
-    async def _honour_missed(self) -> None:
-        """Finish what came while this worker was down; the producer has just begun to work.
-
-        One that has never run has published nothing that an old tombstone could mean: the user may have come back.
-        """
-        assert self._erasures is not None
-        for user_id, offset in self._missed:
-            if not self._erasures.begun:
-                await self.outbox.take_back(user_id)
-            self._erasures.mark(offset)
-        self._missed.clear()
-        self._erasures.mark(-1)  # from now on there is something to miss
-
-    async def _forget_answers(self, user_id: str) -> None:
-        """Others may keep the cache file busy; an erasure waits for them."""
-        for wait_s in (*BUSY_WAITS_S, None):
-            try:
-                await asyncio.to_thread(self._parts.cache.forget_owner, user_id)
-                return
-            except StoreError as error:
-                if wait_s is None:
-                    raise
-                log.warning("an erasure waits: %s", error)
-                await asyncio.sleep(wait_s)
 
 
 def work_config(config: LlmConfig) -> WorkConfig:

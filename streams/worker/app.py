@@ -32,7 +32,7 @@ publish to agent (5 ms with 10). The price is a hundred empty fetches a second o
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # read once, when the consumer starts
+        consumer._fetch_max_wait_ms = transport.app.fetch_wait_ms  # read once, when the consumer starts
         return consumer
 
     def group_error(self) -> BaseException | None:
@@ -90,6 +90,9 @@ class _Transport(driver.Transport):  # type: ignore[misc]
 
 class WorkerApp(faust.App):  # type: ignore[misc]
     """A Faust app that fetches promptly and can be told where a partition starts."""
+
+    fetch_wait_ms = FETCH_WAIT_MS
+    """How long the broker may hold an empty fetch; to be set before the app starts."""
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)

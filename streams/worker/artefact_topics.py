@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 TURN = 64
 """Records that are handed to a shard in one turn: a step that comes meanwhile waits for no more than these."""
 
+FETCH_WAIT_MS = 1_000
+"""How long the broker may hold an empty fetch. A long one: lists need the time of this process more than news does."""
+
 LOOK_AGAIN_S = 0.2
 """While no shard has caught up."""
 
@@ -58,7 +61,7 @@ class ArtefactTopics:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=MIB,
-            fetch_max_wait_ms=200,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     async def run(self) -> None:
@@ -70,7 +73,7 @@ class ArtefactTopics:
             if not self._given:
                 await asyncio.sleep(LOOK_AGAIN_S)
                 continue
-            fetched = await self._consumer.getmany(timeout_ms=500, max_records=TURN)
+            fetched = await self._consumer.getmany(timeout_ms=2 * FETCH_WAIT_MS, max_records=TURN)
             for tp, records in fetched.items():
                 take = self._take_profiles if tp == self._profiles else self._take_vectors
                 await take(records)

@@ -25,7 +25,14 @@ class CompactReader:
     """
 
     def __init__(
-        self, broker: str, client_id: str, takers: Mapping[str, Take], letters: Letters, ends: LogEnds
+        self,
+        broker: str,
+        client_id: str,
+        takers: Mapping[str, Take],
+        letters: Letters,
+        ends: LogEnds,
+        *,
+        fetch_wait_ms: int = 200,
     ) -> None:
         self.ready = False
         self._takers = {TopicPartition(topic, 0): take for topic, take in takers.items()}
@@ -41,7 +48,7 @@ class CompactReader:
             max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
             # The embedded broker answers an empty fetch after half of this, so a new title takes 0.1 s to
             # arrive.
-            fetch_max_wait_ms=200,
+            fetch_max_wait_ms=fetch_wait_ms,
         )
 
     async def load(self) -> None:

@@ -31,8 +31,23 @@ def config(url: str, **other: Any) -> LlmConfig:
     return LlmConfig(base_url=url, **(settings | other))
 
 
+OPENED: list[EndpointAnswerer] = []
+
+
+def answers(settings: LlmConfig, environ: dict[str, str] | None = None, **parts: Any) -> EndpointAnswerer:
+    OPENED.append(EndpointAnswerer(settings, environ=environ or ENVIRON, **parts))
+    return OPENED[-1]
+
+
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 60))
+    async def to_the_end() -> None:
+        try:
+            await asyncio.wait_for(work, 60)
+        finally:
+            while OPENED:
+                await OPENED.pop().close()
+
+    asyncio.run(to_the_end())
 
 
 async def fails_with(answerer: EndpointAnswerer) -> LlmError:
@@ -45,7 +60,7 @@ def test_an_answer_comes_with_its_price() -> None:
     async def work() -> None:
         async with ChatServer() as server:
             settings = config(server.url, usd_per_million_prompt=1.0, usd_per_million_completion=10.0)
-            answerer = EndpointAnswerer(settings, environ=ENVIRON)
+            answerer = answers(settings)
             answer = await answerer.answer(PROMPT)
             await answerer.close()
         assert json.loads(answer.text) == GOOD
@@ -70,7 +85,7 @@ def test_a_server_that_is_down_is_left_alone_after_some_failures() -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
     async def work() -> None:
-        answerer = EndpointAnswerer(config(url, failures_to_open=4, open_s=60), environ=ENVIRON)
+        answerer = answers(config(url, failures_to_open=4, open_s=60))
         first = await fails_with(answerer)
         assert (first.code, first.retry) == ("unavailable", True)
         second = await fails_with(answerer)
@@ -92,7 +107,7 @@ def test_a_slow_server_is_given_up_on_time(behaviour: Any) -> None:
         async with ChatServer(behaviour) as server:
             budget = TokenBudget(100_000)
             settings = config(server.url, timeout_s=0.4, attempts=1)
-            answerer = EndpointAnswerer(settings, environ=ENVIRON, budget=budget)
+            answerer = answers(settings, budget=budget)
             started = time.monotonic()
             error = await fails_with(answerer)
             assert time.monotonic() - started < 1.5
@@ -105,7 +120,7 @@ def test_a_slow_server_is_given_up_on_time(behaviour: Any) -> None:
 def test_retry_after_is_honoured_by_everyone() -> None:
     async def work() -> None:
         async with ChatServer(fails(429, 1, {"Retry-After": "1"})) as server:
-            answerer = EndpointAnswerer(config(server.url, concurrency=1), environ=ENVIRON)
+            answerer = answers(config(server.url, concurrency=1))
             await asyncio.gather(*(answerer.answer(PROMPT) for _ in range(3)))
             assert len(server.bodies) == 4
             assert server.at[1] - server.at[0] >= 1.0
@@ -118,7 +133,7 @@ def test_retry_after_is_honoured_by_everyone() -> None:
 def test_a_long_retry_after_is_passed_on_instead_of_waited_for() -> None:
     async def work() -> None:
         async with ChatServer(fails(429, 9, {"Retry-After": "3600"})) as server:
-            answerer = EndpointAnswerer(config(server.url), environ=ENVIRON)
+            answerer = answers(config(server.url))
             for _ in range(3):
                 error = await fails_with(answerer)
                 assert (error.code, error.retry) == ("rate_limited", True)
@@ -131,7 +146,7 @@ def test_a_long_retry_after_is_passed_on_instead_of_waited_for() -> None:
 def test_server_errors_are_tried_again_with_growing_pauses() -> None:
     async def work() -> None:
         async with ChatServer(fails(503, 2)) as server:
-            answer = await EndpointAnswerer(config(server.url), environ=ENVIRON).answer(PROMPT)
+            answer = await answers(config(server.url)).answer(PROMPT)
             assert json.loads(answer.text) == GOOD
             assert len(server.bodies) == 3
 
@@ -141,7 +156,7 @@ def test_server_errors_are_tried_again_with_growing_pauses() -> None:
 def test_attempts_are_bounded() -> None:
     async def work() -> None:
         async with ChatServer(fails(500, 99)) as server:
-            error = await fails_with(EndpointAnswerer(config(server.url), environ=ENVIRON))
+            error = await fails_with(answers(config(server.url)))
             assert (error.code, error.retry, len(server.bodies)) == ("unavailable", True, 3)
 
     run(work())
@@ -151,7 +166,7 @@ def test_a_broken_off_reply_is_tried_again_and_counted_as_paid() -> None:
     async def work() -> None:
         async with ChatServer(cuts_off) as server:
             budget = TokenBudget(100_000)
-            answerer = EndpointAnswerer(config(server.url, attempts=2), environ=ENVIRON, budget=budget)
+            answerer = answers(config(server.url, attempts=2), budget=budget)
             error = await fails_with(answerer)
             assert (error.code, len(server.bodies)) == ("unavailable", 2)
             assert budget.counted() == 2 * most_tokens(PROMPT)
@@ -177,7 +192,7 @@ def test_what_is_no_reply_is_an_error_of_ours(reply: web.Response) -> None:
 
     async def work() -> None:
         async with ChatServer(behave) as server:
-            error = await fails_with(EndpointAnswerer(config(server.url, attempts=1), environ=ENVIRON))
+            error = await fails_with(answers(config(server.url, attempts=1)))
             assert error.code in ("invalid_answer", "unavailable")
 
     run(work())
@@ -187,7 +202,7 @@ def test_a_wrong_key_is_one_clear_error_and_no_storm(caplog: pytest.LogCaptureFi
     async def work() -> None:
         async with ChatServer() as server:
             wrong = {"TEST_KEY": "sk-wrong-9876543210"}
-            answerer = EndpointAnswerer(config(server.url, tokens_per_minute=100_000), environ=wrong)
+            answerer = answers(config(server.url, tokens_per_minute=100_000), environ=wrong)
             errors = await asyncio.gather(*(fails_with(answerer) for _ in range(20)))
             errors.append(await fails_with(answerer))
             assert {(error.code, error.retry) for error in errors} == {("unauthorised", False)}
@@ -204,7 +219,7 @@ def test_a_wrong_key_is_one_clear_error_and_no_storm(caplog: pytest.LogCaptureFi
 def test_without_a_budget_a_wrong_key_costs_no_more_than_the_requests_in_flight() -> None:
     async def work() -> None:
         async with ChatServer() as server:
-            answerer = EndpointAnswerer(config(server.url, concurrency=3), environ={"TEST_KEY": "sk-wrong"})
+            answerer = answers(config(server.url, concurrency=3), environ={"TEST_KEY": "sk-wrong"})
             await asyncio.gather(*(fails_with(answerer) for _ in range(50)))
             assert len(server.bodies) <= 3
 
@@ -224,15 +239,17 @@ def test_nothing_secret_or_personal_reaches_a_log_or_an_error(caplog: pytest.Log
     async def work() -> None:
         for behaviour in (None, fails(500, 1), fails(429, 1, {"Retry-After": "0"}), echoes_key):
             async with ChatServer(behaviour) as server:
-                answerer = EndpointAnswerer(config(server.url), environ=ENVIRON)
+                answerer = answers(config(server.url))
                 said.append(repr(answerer) + repr(answerer._transport) + repr(config(server.url)))
                 try:
                     await answerer.answer(prompt)
                 except LlmError as error:
                     said.append(f"{error!r} {error} {error.__dict__}")
                 await answerer.close()
+                # Earlier releases of the package write whole requests here.
+                logging.getLogger("openai._base_client").debug("Request options: %s", prompt.user)
         async with ChatServer() as server:
-            said.append(str(await fails_with(EndpointAnswerer(config(server.url), environ={"TEST_KEY": KEY[:-1]}))))
+            said.append(str(await fails_with(answers(config(server.url), environ={"TEST_KEY": KEY[:-1]}))))
 
     run(work())
     written = "\n".join([*said, *(f"{record.getMessage()} {record.args}" for record in caplog.records)])
@@ -257,7 +274,7 @@ def test_a_refused_format_is_left_out_once_and_for_good(refuses: tuple[str, ...]
 
     async def work() -> None:
         async with ChatServer(behave) as server:
-            answerer = EndpointAnswerer(config(server.url), environ=ENVIRON)
+            answerer = answers(config(server.url))
             for _ in range(2):
                 await answerer.answer(PROMPT)
             assert [body.get("response_format", {}).get("type") for body in server.bodies] == formats
@@ -278,7 +295,7 @@ def test_other_refused_parameters_are_left_out_too_and_a_plain_400_is_final() ->
 
     async def work() -> None:
         async with ChatServer(behave) as server:
-            answerer = EndpointAnswerer(config(server.url), environ=ENVIRON)
+            answerer = answers(config(server.url))
             await answerer.answer(PROMPT)
             assert server.bodies[-1]["max_completion_tokens"] == 50
             await answerer.answer(PROMPT)
@@ -293,7 +310,7 @@ def test_other_refused_parameters_are_left_out_too_and_a_plain_400_is_final() ->
 def test_no_more_requests_are_in_flight_than_allowed() -> None:
     async def work() -> None:
         async with ChatServer(says(json.dumps(GOOD), after_s=0.05)) as server:
-            answerer = EndpointAnswerer(config(server.url, concurrency=3), environ=ENVIRON)
+            answerer = answers(config(server.url, concurrency=3))
             await asyncio.gather(*(answerer.answer(PROMPT) for _ in range(12)))
             assert server.most_under_way == 3
 
@@ -313,7 +330,7 @@ def test_no_window_of_the_server_sees_more_than_the_budget(overrun: float) -> No
     async def work() -> None:
         async with ChatServer(behave) as server:
             budget = TokenBudget(limit, span_s=span_s)
-            answerer = EndpointAnswerer(config(server.url, concurrency=8), environ=ENVIRON, budget=budget)
+            answerer = answers(config(server.url, concurrency=8), budget=budget)
             started = time.monotonic()
             await asyncio.gather(*(answerer.answer(PROMPT) for _ in range(8)))
             took = time.monotonic() - started
@@ -330,7 +347,7 @@ def test_no_window_of_the_server_sees_more_than_the_budget(overrun: float) -> No
 def test_a_request_that_never_fits_says_so() -> None:
     async def work() -> None:
         async with ChatServer() as server:
-            error = await fails_with(EndpointAnswerer(config(server.url, tokens_per_minute=10), environ=ENVIRON))
+            error = await fails_with(answers(config(server.url, tokens_per_minute=10)))
             assert (error.code, error.retry, server.bodies) == ("over_budget", False, [])
             assert "tokens_per_minute" in str(error)
 
@@ -341,7 +358,7 @@ def test_a_server_that_comes_back_is_used_again() -> None:
     async def work() -> None:
         async with ChatServer(fails(500, 2)) as server:
             breaker = Breaker(2, 0.3)
-            answerer = EndpointAnswerer(config(server.url, attempts=1), environ=ENVIRON, breaker=breaker)
+            answerer = answers(config(server.url, attempts=1), breaker=breaker)
             for _ in range(2):
                 await fails_with(answerer)
             assert isinstance(await fails_with(answerer), BreakerOpen)

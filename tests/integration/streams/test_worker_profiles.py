@@ -1,4 +1,4 @@
-"""The graph worker's end of the LLM layer: jobs out, profiles and item vectors in, and nothing left after an erasure."""
+"""The graph worker's end of the LLM layer: jobs out, profiles and vectors in, and nothing left after an erasure."""
 
 from __future__ import annotations
 
@@ -118,9 +118,12 @@ def test_a_shard_that_starts_from_nothing_learns_the_profiles_that_there_are(
         client.send(f"{prefix}profiles", encode(_profile(_job(record.value), "tea things")), key=b"u").get(30)
         graph.until(lambda: _has_profile(graph, "u"), "given a profile")
         assert graph.end() == 0
+        client.send(f"{prefix}users", None, key=b"erased while nobody worked").get(30)
     again = WorkerProcess(broker, prefix, tmp_path / "second")
     try:
         again.start()
         again.until(lambda: _has_profile(again, "u"), "given the profile again")
+        (gone,) = records(broker, f"{prefix}profiles", 1, where=lambda one: one.value is None)
+        assert gone.key == b"erased while nobody worked"
     finally:
         again.close()
