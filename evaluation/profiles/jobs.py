@@ -21,7 +21,7 @@ TINY = TGNConfig(dim=2, heads=1, time_dim=2, neighbours=1)
 
 
 def jobs_along(
-    log: InteractionLog, coded: CodedLog, batch: int, progress: Callable[[int], None] = lambda done: None
+    log: InteractionLog, coded: CodedLog, batch: int, progress: Callable[[int], None] = lambda events: None
 ) -> Iterator[ProfileRequest]:
     """The requests of a replay of ``coded``, which is ``log`` as arrays, in steps of ``batch``, in their order.
 
@@ -40,7 +40,7 @@ def jobs_along(
     feed = ProfileFeed(policy(engine), [line], asked=asked.append)
     ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
     walk = Walk(engine, ordered, coded, plan, {}, lambda done, figures: None, batch, feed)
-    for _, stop, _ in walk.steps(ordered, learns=lambda stop: False):
+    for start, stop, _ in walk.steps(ordered, learns=lambda stop: False):
         yield from asked
         asked.clear()
-        progress(stop)
+        progress(stop - start)

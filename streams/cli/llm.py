@@ -43,6 +43,9 @@ def export_jobs(
     data: Annotated[
         str | None, typer.Option("--data", help="A log file (or `bundled`): what would have been asked for along it.")
     ] = None,
+    batch: Annotated[
+        int, typer.Option(help="With --data: events of a step, as those of the run to be answered for.")
+    ] = 64,
     model: Model = None,
     cache_file: CacheFile = None,
     broker: Broker = None,
@@ -52,7 +55,8 @@ def export_jobs(
 ) -> None:
     """Put each user's newest job in `llm-jobs` into words, and write what is not answered yet.
 
-    With --data, jobs come from a replay instead: no prompt holds anything later than its horizon.
+    With --data, jobs come from a replay instead, those of `evergraph ablate dynllm` with the same --batch: no prompt
+    holds anything later than its horizon.
     """
     from llm_workers.batches import export_jobs as export
     from llm_workers.prompts.profile import profile_prompt
@@ -64,7 +68,7 @@ def export_jobs(
         if data is None:
             requests, count = _pending(settings, begin), advance
         else:
-            requests, count = _replayed(data, settings, begin, advance), None
+            requests, count = _replayed(data, batch, begin, advance), None
         prompts = (prompt for request in requests if (prompt := profile_prompt(request)) is not None)
         done = export(prompts, out, answers, llm.model, temperature=llm.temperature, progress=count)
     names = ", ".join(str(path) for path in done.files)
@@ -145,13 +149,14 @@ def _pending(settings: Settings, begin: Begin) -> Iterator[ProfileRequest]:
     return iter(requests)
 
 
-def _replayed(data: str, settings: Settings, begin: Begin, advance: Advance) -> Iterator[ProfileRequest]:
+def _replayed(data: str, batch: int, begin: Begin, advance: Advance) -> Iterator[ProfileRequest]:
+    from evaluation.coded import coded
+    from evaluation.profiles.jobs import jobs_along
     from evaluation.readers import bundled_path, read_log
-    from streams.llm.replayed import replayed_requests
 
     log = read_log(bundled_path() if data == "bundled" else Path(data))
     begin(len(log))
-    return replayed_requests(log, settings, advance)
+    return jobs_along(log, coded(log), batch, advance)
 
 
 @contextmanager

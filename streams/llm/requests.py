@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dyngraph.events import Item
-from llm_workers.protocols import PastItem, ProfileRequest
+from llm_workers.protocols import ProfileRequest
+from llm_workers.requests import past_item
 from streams.codec import BadMessage, decode
 from streams.consumer import latest_by_key, read_to_end
 from streams.messages import ItemMessage, LlmJob
@@ -15,7 +16,7 @@ from streams.topics import MIB
 
 def request_of(job: LlmJob, items: Mapping[str, Item]) -> ProfileRequest:
     """The job with the texts of its items; of an unknown item there is none."""
-    past = tuple(past_item(items, entry.item_id, entry.ts_ms, entry.weight) for entry in job.past)
+    past = tuple(past_item(items.get, entry.item_id, entry.ts_ms, entry.weight) for entry in job.past)
     return ProfileRequest(job.entity_id, job.horizon.ts_ms, job.horizon.offset, job.events, past)
 
 
@@ -47,11 +48,3 @@ def pending_requests(broker: str, settings: Settings) -> list[ProfileRequest]:
         if known is None or job.horizon.ts_ms >= known.horizon.ts_ms:
             newest[job.entity_id] = job
     return [request_of(job, items) for job in newest.values()]
-
-
-def past_item(items: Mapping[str, Item], item_id: str, ts: int, weight: float) -> PastItem:
-    """An entry of a past with the item's texts."""
-    item = items.get(item_id)
-    if item is None:
-        return PastItem(item_id, ts, weight)
-    return PastItem(item_id, ts, weight, item.title, item.brand or "", tuple(item.categories))

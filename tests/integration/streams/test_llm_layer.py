@@ -112,20 +112,17 @@ def test_a_batch_of_answers_serves_a_worker_that_can_reach_no_llm(
         assert "0 prompts wait" in _evergraph("llm", "cache", *here).stdout
 
 
-def test_prompts_of_a_replay_hold_nothing_later_than_their_horizon(tmp_path: Path) -> None:
-    rows = [f"user-{place % 3},item-{place},{TS // 1000 + place}" for place in range(60)]
-    log = tmp_path / "log.csv"
-    log.write_text("\n".join(["user_id,item_id,timestamp", *rows]))
-    from evaluation.readers import read_log
-    from streams.llm.replayed import replayed_requests
-    from streams.settings import load_settings
-
-    settings = load_settings({"refresh.jobs_per_1000": 1_000}, env={})
-    requests = list(replayed_requests(read_log(log), settings))
-    assert {request.user_id for request in requests} == {"user-0", "user-1", "user-2"}
-    for request in requests:
-        assert max(item.ts for item in request.past) <= request.ts
-        assert request.events >= len({item.item_id for item in request.past})
+def test_prompts_of_a_replay_are_exported(tmp_path: Path) -> None:
+    rows = [f"user-{place % 3},item-{place},{TS // 1000 + place},a thing {place}" for place in range(60)]
+    log, out = tmp_path / "log.csv", tmp_path / "jobs.jsonl"
+    log.write_text("\n".join(["user_id,item_id,timestamp,title", *rows]))
+    done = _evergraph(
+        "llm", "export-jobs", "--data", log, "--batch", "16", "--model", "big", "--out", out, "--state-dir", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(lines) > 6 and {line["body"]["model"] for line in lines} == {"big"}
+    assert "a thing" in lines[0]["body"]["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize(
