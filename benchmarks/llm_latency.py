@@ -107,13 +107,26 @@ def run(
             keep_busy(stale, args.stale, settings, installation.broker)
         now += 1_000 * (args.seconds + 60)
         events = [restamped(pool[(number * per_round + place) % len(pool)], now) for place in range(per_round)]
+        spent = cpu_seconds(installation)
         with watching(url, settings) as seen:
             row = latency(f"round-{number}", events, settings, installation.broker, args.rate, args.seconds)
+        cpu = {name: round(now_s - spent[name], 1) for name, now_s in cpu_seconds(installation).items()}
         if with_llm:
             installation.stop_llm()
-        rounds.append(row | {"llm": with_llm, "counts": number >= 2, "seen": seen})
-        print({"llm": with_llm, **row["event_to_list_ms"], "last_seen": seen[-1:]}, file=sys.stderr)
+        rounds.append(row | {"llm": with_llm, "counts": number >= 2, "cpu_s": cpu, "seen": seen})
+        print({"llm": with_llm, **row["event_to_list_ms"], "cpu_s": cpu, "last_seen": seen[-1:]}, file=sys.stderr)
     return {"rounds": rounds, **compared([one for one in rounds if one["counts"]])}
+
+
+def cpu_seconds(installation: Installation) -> dict[str, float]:
+    """What each process has used so far; empty where the system does not tell."""
+    ticks, spent = os.sysconf("SC_CLK_TCK"), {}
+    for name, pid in (("graph", installation.worker_pid), ("llm", installation.llm_pid)):
+        stat = Path(f"/proc/{pid}/stat")
+        if stat.exists():
+            user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+            spent[name] = (int(user) + int(system)) / ticks
+    return spent
 
 
 def restamped(event: Interaction, ts: int) -> Interaction:

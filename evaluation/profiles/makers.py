@@ -18,18 +18,20 @@ ANSWERS_BYTES = 1 << 40
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """Answers of one model in a cache file, as ``evergraph llm import-answers`` fills it."""
+    """Answers of one model in a cache file, as ``evergraph llm import-answers`` fills it. Raises ValueError without it."""
 
     path: Path
     model: str
 
+    def __post_init__(self) -> None:
+        if not self.path.is_file():
+            raise ValueError(f"{self.path}: there is no such cache; `evergraph llm import-answers` makes it")
+
 
 def recorded(answers: Recorded, items: Sequence[Item]) -> ProfileProducer:
-    """Profiles from recorded answers; where one is missing, by counting. Raises ValueError where there is no file."""
+    """Profiles from recorded answers; where one is missing, by counting."""
     from llm_workers.producers.endpoint import LlmProfiles
 
-    if not answers.path.is_file():
-        raise ValueError(f"{answers.path}: there is no such cache; `evergraph llm import-answers` makes it")
     cache = AnswerCache(answers.path, ANSWERS_BYTES)
     return LlmProfiles(RecordedAnswerer(cache, answers.model), fallback=statistical(items))
 

@@ -316,3 +316,33 @@ def test_ablate_compares_the_whole_with_itself_without_each_source(run: Run, log
     assert found["command"] == "evergraph ablate 'tiny log.csv' --sources graph,popularity"
     done = run("evaluate", str(log), "--models", "evergraph,popularity")
     assert "evergraph: kept from before" in done.err
+
+
+def test_dynllm_is_taken_apart_row_by_row(run: Run, log: Path, tmp_path: Path) -> None:
+    done = run("ablate", "dynllm", str(log), "--rows", "dynllm|tgn|dynllm, mean", "--json", "figures.json")
+    assert done.code == 0, done.err
+    found = figures(tmp_path / "figures.json")
+    assert [row["other"] for row in found["comparisons"]] == ["tgn", "dynllm, mean"]
+    assert found["command"] == "evergraph ablate dynllm 'tiny log.csv' --rows 'dynllm|tgn|dynllm, mean'"
+    again = run("ablate", "dynllm", str(log), "--rows", "dynllm|tgn|dynllm, mean")
+    assert again.err.count("kept from before") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("dynllm", "LOG", "--rows", "magic"), "'magic' is no row; the rows are: tgn | dynllm"),
+        (("dynllm", "LOG", "--sources", "graph"), "use --rows with dynllm"),
+        (("LOG", "--rows", "tgn"), "--rows and --answers go with dynllm"),
+        (("dynllm", "LOG", "--answers", "a.db"), "--answers and --model go together"),
+        (("dynllm", "LOG", "--rows", "dynllm, recorded facets"), "name the cache with the answers"),
+        (
+            ("dynllm", "LOG", "--rows", "dynllm, recorded facets", "--answers", "a.db", "--model", "big"),
+            "there is no such cache",
+        ),
+    ],
+)
+def test_mistakes_with_rows_are_told(run: Run, log: Path, arguments: tuple[str, ...], told: str) -> None:
+    done = run("ablate", *(str(log) if word == "LOG" else word for word in arguments))
+    assert done.code == 2
+    assert told in " ".join(done.err.split())
