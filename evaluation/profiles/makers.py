@@ -18,7 +18,7 @@ ANSWERS_BYTES = 1 << 40
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """Answers of one model in a cache file, as ``evergraph llm import-answers`` fills it. Raises ValueError without it."""
+    """Answers of one model in a cache file that ``evergraph llm import-answers`` has filled; ValueError without one."""
 
     path: Path
     model: str
