@@ -248,7 +248,7 @@ def test_the_commands_publish_and_consume(broker: str, prefix: str, tmp_path: Pa
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "15 topics created" in evergraph("topics", "create")
+    assert "16 topics created" in evergraph("topics", "create")
     assert "missing" not in evergraph("topics", "list")
     figures = tmp_path / "figures.json"
     assert "30 events" in evergraph("publish", str(log), "--json", str(figures))
