@@ -45,6 +45,7 @@ ROWS: dict[str, Row] = {
     "dynllm, mean": Row({"fusion": "mean"}),
     **{f"dynllm, no {facet}": Row({"facets": tuple(one for one in FACETS if one != facet)}) for facet in FACETS},
     "dynllm, no time projection": Row({"time_projection": False}),
+    "dynllm, no familiarity": Row({"familiarity": False}),
     "dynllm, no residual": Row({"residual": False}),
     "dynllm, hidden vectors": Row(vectors="hidden"),
     "dynllm, random vectors": Row(vectors="random"),

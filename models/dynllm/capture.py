@@ -42,6 +42,8 @@ class Examples(NamedTuple):
     """``[E]``"""
     vectors: Tensor
     """``[E, D]``"""
+    met: Tensor
+    """``[E]`` int64 events of the item just before."""
 
     @property
     def events(self) -> int:
@@ -85,7 +87,8 @@ def together(first: Examples | None, second: Examples) -> Examples:
     if first is None:
         return second
     asked = Asked(*(torch.cat(pair) for pair in zip(first.asked, second.asked, strict=True)))
-    return Examples(asked, torch.cat((first.items, second.items)), torch.cat((first.vectors, second.vectors)))
+    rest = (torch.cat(pair) for pair in zip(first[1:], second[1:], strict=True))
+    return Examples(asked, *rest)
 
 
 def without_user(examples: Examples, user: int) -> Examples | None:
@@ -93,16 +96,16 @@ def without_user(examples: Examples, user: int) -> Examples | None:
     places = (examples.asked.users != user).nonzero().squeeze(1)
     if not len(places):
         return None
-    return Examples(pick(examples.asked, places), examples.items[places], examples.vectors[places])
+    return Examples(pick(examples.asked, places), *(column[places] for column in examples[1:]))
 
 
 def flat(examples: Examples) -> State:
     """Examples as named tensors."""
     asked = {f"asked.{name}": value for name, value in examples.asked._asdict().items()}
-    return asked | {"items": examples.items, "vectors": examples.vectors}
+    return asked | {"items": examples.items, "vectors": examples.vectors, "met": examples.met}
 
 
 def restored(state: State) -> Examples:
     """Inverse of :func:`flat`."""
     asked = Asked(*(state[f"asked.{name}"] for name in Asked._fields))
-    return Examples(asked, state["items"], state["vectors"])
+    return Examples(asked, state["items"], state["vectors"], state["met"])

@@ -34,6 +34,8 @@ class DynLLMConfig(msgspec.Struct, frozen=True):
     time_projection: bool = True
     item_text: bool = True
     """Whether items have a static half made of their text."""
+    familiarity: bool = True
+    """Whether the two halves of a score weigh by how often the item was met: a new item has little but its text."""
     residual: bool = True
     """Whether facet memory also reaches the score directly, so that texts match before anything is learned."""
     lr: float = 2e-3

@@ -70,20 +70,21 @@ class DynLLM:
         return ask(graph, self.profiles, queries)
 
     @torch.no_grad()
-    def logits(self, asked: Asked, *, dropped: int | None = None) -> Tensor:
+    def logits(self, graph: DynamicGraph, asked: Asked, *, dropped: int | None = None) -> Tensor:
         """``[U, items]``, the null row's too; with ``dropped`` as if that facet said nothing."""
         users = self.network.users(asked, dropped=dropped)
-        return self.network.scores(users, self._temporal(), self._statics.view)
+        return self.network.scores(users, self._temporal(), self._statics.view, graph.items.events)
 
     @torch.no_grad()
-    def drops(self, asked: Asked, items: Tensor) -> Tensor:
+    def drops(self, graph: DynamicGraph, asked: Asked, items: Tensor) -> Tensor:
         """``[U, 4]`` by how much the logit of item row ``items [U]`` falls if each facet in turn said nothing."""
-        whole = self._at(asked, items, None)
-        return torch.stack([whole - self._at(asked, items, facet) for facet in range(len(FACETS))], dim=1)
+        whole = self._at(graph, asked, items, None)
+        return torch.stack([whole - self._at(graph, asked, items, facet) for facet in range(len(FACETS))], dim=1)
 
-    def _at(self, asked: Asked, items: Tensor, dropped: int | None) -> Tensor:
+    def _at(self, graph: DynamicGraph, asked: Asked, items: Tensor, dropped: int | None) -> Tensor:
         users = self.network.users(asked, dropped=dropped)
-        return self.network.scores(users, self._temporal()[items], self._statics.view[items]).diagonal()
+        met = graph.items.events[items]
+        return self.network.scores(users, self._temporal()[items], self._statics.view[items], met).diagonal()
 
     def texts_of(self, items: Tensor) -> Tensor:
         """Text vectors ``[m, w]`` of item rows."""
@@ -101,7 +102,7 @@ class DynLLM:
         examples = self._waiting
         if len(events):
             items = batch.items[events]
-            own = Examples(pick(asked, query[events]), items, self._temporal()[items])
+            own = Examples(pick(asked, query[events]), items, self._temporal()[items], graph.items.events[items])
             examples = together(examples, own)
         if examples is None or examples.events < self.config.learn_events:
             return DynLLMUpdate(self, graph, examples)
@@ -121,7 +122,8 @@ class DynLLM:
         pool = torch.cat((examples.items, drawn))
         vectors = torch.cat((examples.vectors, self._temporal()[drawn]))
         users = network.users(examples.asked)
-        logits = network.scores(users, vectors, network.statics(self.texts_of(pool)))
+        met = torch.cat((examples.met, graph.items.events[drawn]))
+        logits = network.scores(users, vectors, network.statics(self.texts_of(pool)), met)
         seen = graph.items.events[pool].float()
         expected = examples.events * seen / max(graph.events, 1) + max(len(drawn), 1) / count
         own = torch.arange(examples.events)

@@ -29,6 +29,10 @@ _KNOWN = 3
 """What is told of a profile beside its texts: its two ages, and whether there is one."""
 
 
+FAMILIARITIES = 11
+"""Levels of how often an item was met."""
+
+
 class DynLLMNetwork(nn.Module):
     """From raw inputs to vectors; holds no state of the graph."""
 
@@ -68,8 +72,10 @@ class DynLLMNetwork(nn.Module):
         with torch.no_grad():
             self.out.weight.mul_(0.1)
             self.out.bias.zero_()
-        self.sharpness = nn.Parameter(torch.tensor([1.0, 0.3]))
-        """Scales of the two halves of a score: temporal, static."""
+        self.sharpness = nn.Parameter(torch.tensor([1.0, 0.3]).repeat(FAMILIARITIES, 1))
+        """``[11, 2]`` scales of the two halves of a score: temporal, static; by the item's familiarity."""
+        self.lean = nn.Parameter(torch.zeros(FAMILIARITIES))
+        """``[11]`` what an item gets for its familiarity alone."""
 
     # -- users ------------------------------------------------------------------------------------------------
 
@@ -162,10 +168,21 @@ class DynLLMNetwork(nn.Module):
         halves = functional.layer_norm(texts @ self.static, (self.config.dim,))
         return torch.where((texts != 0).any(1, keepdim=True), halves, self.no_text)
 
-    def scores(self, users: Tensor, temporal: Tensor, statics: Tensor) -> Tensor:
-        """Logits ``[n, m]`` of items with temporal vectors ``[m, D]`` and static halves ``[m, d]``."""
+    def scores(self, users: Tensor, temporal: Tensor, statics: Tensor, met: Tensor) -> Tensor:
+        """Logits ``[n, m]`` of items with temporal vectors ``[m, D]``, static halves ``[m, d]``, ``met [m]`` times."""
         config = self.config
+        level = self.familiarity(met)
+        scale, lean = self.sharpness[level], self.lean[level]
         moving, lasting = users[:, : config.temporal_dim], users[:, config.temporal_dim :]
-        by_time = moving @ temporal.T * (self.sharpness[0] / math.sqrt(config.temporal_dim))
-        by_text: Tensor = lasting @ statics.T * (self.sharpness[1] / math.sqrt(config.dim))
-        return by_time + by_text
+        by_time = moving @ (temporal * (scale[:, :1] / math.sqrt(config.temporal_dim))).T
+        by_text: Tensor = lasting @ (statics * (scale[:, 1:] / math.sqrt(config.dim))).T
+        return by_time + by_text + lean
+
+    def familiarity(self, met: Tensor) -> Tensor:
+        """``[m]`` level of items that were met ``met [m]`` times: the doublings since once, up to 1,024 times.
+
+        An item never met counts as met once: in learning it is always the one chosen, which must not show.
+        """
+        if not self.config.familiarity:
+            return torch.zeros_like(met)
+        return torch.log2(met.clamp(min=1).double()).long().clamp(max=FAMILIARITIES - 1)

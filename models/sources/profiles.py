@@ -50,7 +50,7 @@ class ProfileSource:
         """``[U, items]``"""
         memo: Tensor | None = queries.memo.get(self.name)
         if memo is None:
-            memo = queries.memo[self.name] = self.model.logits(self._asked(graph, queries))
+            memo = queries.memo[self.name] = self.model.logits(graph, self._asked(graph, queries))
         return memo
 
     def _asked(self, graph: DynamicGraph, queries: Queries) -> Asked:
@@ -75,7 +75,7 @@ class ProfileSource:
         """Name the facet without which the item's score would fall most, with its phrase and what it was read from."""
         places = torch.tensor([cause.query for cause in causes])
         items = torch.tensor([cause.item for cause in causes])
-        drops = self.model.drops(pick(self._asked(graph, queries), places), items)
+        drops = self.model.drops(graph, pick(self._asked(graph, queries), places), items)
         told: list[str] = []
         for cause, drop in zip(causes, drops.tolist(), strict=True):
             profile = self.model.profiles.newest(int(queries.users[cause.query]), int(queries.ts[cause.query]))

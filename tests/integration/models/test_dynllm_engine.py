@@ -156,7 +156,10 @@ def test_without_the_facet_that_a_reason_names_the_item_scores_less() -> None:
             at = engine.graph.horizon.next()
             queries = engine._rank([made.user_id], user, torch.tensor([at.ts]), torch.tensor([at.seq])).queries
             asked = model.asked(engine.graph, queries)
-            whole, less = model.logits(asked)[0, row], model.logits(asked, dropped=number)[0, row]
+            whole, less = (
+                model.logits(engine.graph, asked)[0, row],
+                model.logits(engine.graph, asked, dropped=number)[0, row],
+            )
             assert float(less) < float(whole)
             profile = engine.graph.profiles.newest(int(user), at.ts)
             assert profile is not None

@@ -36,7 +36,8 @@ def network(**changes: object) -> DynLLMNetwork:
 def test_every_part_receives_a_gradient() -> None:
     net, question = network(), asked(40)
     texts = torch.cat((torch.randn(6, 10), torch.zeros(1, 10)))
-    loss = net.scores(net.users(question), torch.randn(7, 6), net.statics(texts)).logsumexp(1).sum()
+    met = torch.tensor([0, 2, 5, 9, 20, 40, 70])
+    loss = net.scores(net.users(question), torch.randn(7, 6), net.statics(texts), met).logsumexp(1).sum()
     loss.backward()
     untouched = [name for name, value in net.named_parameters() if value.grad is None or not value.grad.abs().sum()]
     assert not untouched
@@ -133,7 +134,7 @@ def test_texts_match_before_anything_is_learned() -> None:
     question = Asked(
         torch.ones(1), torch.zeros(1, 6), torch.zeros(1), facets, torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 2)
     )
-    scores = net.scores(net.users(question), torch.zeros(20, 6), net.statics(text))[0]
+    scores = net.scores(net.users(question), torch.zeros(20, 6), net.statics(text), torch.arange(20))[0]
     assert int(scores.argmax()) == 0
 
 
@@ -156,3 +157,16 @@ def test_items_without_text_share_a_learned_half() -> None:
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         msgspec.structs.replace(CONFIG, **changes)
+
+
+def test_how_often_an_item_was_met_sets_the_weights_of_its_halves() -> None:
+    net = network()
+    assert net.familiarity(torch.tensor([0, 1, 2, 3, 4, 1023, 1024, 10**9])).tolist() == [0, 0, 1, 1, 2, 9, 10, 10]
+    user, temporal, static = torch.randn(1, 14), torch.randn(2, 6), torch.randn(2, 8)
+    with torch.no_grad():
+        net.sharpness[0], net.sharpness[3], net.lean[3] = torch.tensor([0.5, 2.0]), torch.tensor([3.0, 0.1]), 0.7
+    found = net.scores(user, temporal, static, torch.tensor([1, 9]))[0]
+    time, text = user[0, :6] @ temporal.T / 6**0.5, user[0, 6:] @ static.T / 8**0.5
+    torch.testing.assert_close(found, torch.stack((0.5 * time[0] + 2 * text[0], 3 * time[1] + 0.1 * text[1] + 0.7)))
+    alike = network(familiarity=False)
+    assert not alike.familiarity(torch.tensor([0, 7, 90])).any()
