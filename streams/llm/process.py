@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,7 @@ from streams.llm.unfinished import Unfinished
 from streams.messages import LlmJob
 from streams.settings import Settings
 from streams.worker.app import WorkerApp, build_app
+from streams.worker.background import Background
 from streams.worker.exit_codes import ExitCode
 from streams.worker.letters import Letters, Origin
 from streams.worker.log_ends import LogEnds
@@ -67,7 +68,7 @@ class LlmWorker:
         self._topic = settings.topic("llm-jobs")
         self._exit = ExitCode.STOPPED
         self._ending = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self.fail)
         self._joining = self._assigned = False
         self._mine: frozenset[int] = frozenset()
         self._counted = -1
@@ -109,7 +110,7 @@ class LlmWorker:
             await self.known.load()
             self._attach()
             for work in (self._heartbeat(), self._start_app(), self._count_terms()):
-                self._spawn(work)
+                self._background.spawn(work)
             await self._ending.wait()
         finally:
             await self._stop()
@@ -126,17 +127,17 @@ class LlmWorker:
         self._joining = True
         await self.app.start()
         await self.erasing.can_publish()
-        self._spawn(self.known.follow())
+        self._background.spawn(self.known.follow())
         if self.item_vectors is not None:
-            self._spawn(self.item_vectors.run(self.known))
+            self._background.spawn(self.item_vectors.run(self.known))
 
     async def _stop(self) -> None:
         log.info("stopping; %d open jobs come again", len(self.unfinished))
         await self.port.stop()
         await self.bench.close()
-        for task in self._tasks:
+        for task in self._background.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._background.tasks, return_exceptions=True)
         if self._joining:
             await self.app.stop()
         await self.known.stop()
@@ -161,16 +162,6 @@ class LlmWorker:
         log.info("partitions of %s: %s", self._topic, sorted(self._mine) or "none, there are enough workers")
 
     # -- background --------------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(asyncio.create_task(self._guarded(work)))
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:
-            log.exception("background work failed")
-            self.fail(error)
 
     async def _heartbeat(self) -> None:
         """Each second: see whether Faust, the group or the supervisor is gone."""

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from streams.settings import Settings
 from streams.system import refresh_policy, system_config
 from streams.worker.app import WorkerApp, build_app
 from streams.worker.artefact_topics import ArtefactTopics
+from streams.worker.background import Background
 from streams.worker.counters import Counters
 from streams.worker.exit_codes import ExitCode, StateError
 from streams.worker.graph_agent import GraphAgent, Lane
@@ -80,7 +80,7 @@ class GraphWorker:
         self._log_id = ""
         self._exit = ExitCode.STOPPED
         self._ending = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self.fail)
         self._lane_tasks: dict[int, list[asyncio.Task[None]]] = {}
         self._parent = os.getppid()
         self._joining = False
@@ -129,9 +129,9 @@ class GraphWorker:
             await self.tables.load()
             self._attach()
             self._watchdog.start()
-            self._spawn(self._heartbeat())
+            self._background.spawn(self._heartbeat())
             # It returns with the first assignment only: somebody must be able to end the worker before.
-            self._spawn(self._start_app())
+            self._background.spawn(self._start_app())
             await self._ending.wait()
         finally:
             await self._stop()
@@ -140,13 +140,13 @@ class GraphWorker:
     async def _start_app(self) -> None:
         self._joining = True
         await self.app.start()
-        self._spawn(self.tables.follow())
+        self._background.spawn(self.tables.follow())
         if self._asks:
-            self._spawn(self.artefacts.run())
+            self._background.spawn(self.artefacts.run())
         if self._role is Role.GRAPH:
-            self._spawn(self._publish_metrics())
+            self._background.spawn(self._publish_metrics())
             if self._settings.learner == "trainer":
-                self._spawn(self._taking_in.run())
+                self._background.spawn(self._taking_in.run())
 
     def fail(self, error: BaseException) -> None:
         """End the worker because of `error`."""
@@ -162,7 +162,7 @@ class GraphWorker:
         await self.port.stop()
         for lane in self.graph.lanes.values():
             await lane.stop()
-        for task in [*self._tasks, *(task for tasks in self._lane_tasks.values() for task in tasks)]:
+        for task in [*self._background.tasks, *(task for tasks in self._lane_tasks.values() for task in tasks)]:
             task.cancel()
         if self._joining:
             await self.app.stop()
@@ -260,7 +260,11 @@ class GraphWorker:
             maker = self._makers[hosted.partition] = ListMaker(hosted, self.app, self._settings, self.counters)
             jobs = JobMaker(hosted, self.app, self._settings, self.counters)
             lane = Lane(*of, maker, jobs, self.counters, is_lost)
-            work = [lane.run(self.fail), self._guarded(maker.run()), self._guarded(jobs.run(lane.caught_up))]
+            work = [
+                lane.run(self.fail),
+                self._background.guarded(maker.run()),
+                self._background.guarded(jobs.run(lane.caught_up)),
+            ]
         self.graph.lanes[hosted.partition] = lane
         self._lane_tasks[hosted.partition] = [asyncio.create_task(one) for one in work]
         self._taking_in.opened(hosted.partition)
@@ -280,16 +284,6 @@ class GraphWorker:
         await self.host.close(partition)
 
     # -- background --------------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(asyncio.create_task(self._guarded(work)))
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:
-            log.exception("background work failed")
-            self.fail(error)
 
     async def _heartbeat(self) -> None:
         """Each second: show life, ask for log ends, see whether Faust or the supervisor died."""
