@@ -14,8 +14,7 @@ from llm_workers.producers.statistical import StatisticalProfiles
 from llm_workers.producers.terms import Terms
 from llm_workers.protocols import Facets, TextEncoder
 from llm_workers.refresh.config import RefreshConfig
-from llm_workers.refresh.past import History
-from llm_workers.refresh.policy import RefreshPolicy
+from llm_workers.refresh.policy import RefreshPolicy, policy_over
 from llm_workers.store import Store
 from llm_workers.vectors.cached import CachedEncoder
 from llm_workers.vectors.facets import facet_vectors
@@ -78,14 +77,7 @@ def _encoder(model: TextModel) -> TextEncoder:
 
 def policy(engine: Engine) -> RefreshPolicy:
     """A fresh policy over the engine's own history."""
-    return RefreshPolicy(UNBOUNDED, history_of(engine))
-
-
-def history_of(engine: Engine) -> History:
-    """The source that knows what users had. Raises LookupError for an engine without one."""
-    if not isinstance(engine.habits, History):
-        raise LookupError("this engine's habits do not know which items a user had; hand it a HistorySource")
-    return engine.habits
+    return policy_over(UNBOUNDED, engine)
 
 
 def statistical(items: Sequence[Item]) -> StatisticalProfiles:

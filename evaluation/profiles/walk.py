@@ -31,11 +31,8 @@ from models.ranker import GatedRanker
 from models.sources.graph import GraphSource
 from models.sources.history import DAY_MS, HistorySource
 from models.sources.profiles import ProfileSource
-from models.system import CONTEXT
+from models.system import CONTEXT, SystemConfig
 from models.tgn import TGN, TGNConfig
-
-HISTORY_HALF_LIFE_DAYS = 30.0
-HISTORY_CAPACITY = 512
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -122,7 +119,8 @@ def bare_engine(
     heads: Sequence[ProfileSource] = (),
 ) -> Engine:
     """An engine that ranks by the temporal graph network alone, and lets ``heads`` learn beside it."""
-    history = HistorySource(HISTORY_HALF_LIFE_DAYS * DAY_MS, HISTORY_CAPACITY)
+    live = SystemConfig()
+    history = HistorySource(live.history_half_life * DAY_MS, live.history_capacity)
     graph.catalogue.put(log.items)
     return Engine(
         graph,

@@ -177,3 +177,10 @@ class RefreshPolicy:
 
     def _parts(self) -> dict[str, People | Budget | Segments]:
         return {"people": self._people, "budget": self._budget, "segments": self._segments}
+
+
+def policy_over(config: RefreshConfig, engine: Engine) -> RefreshPolicy:
+    """A fresh policy over an engine's own history. Raises TypeError for an engine whose habits hold none."""
+    if not isinstance(engine.habits, History):
+        raise TypeError(f"the policy reads which items a user had; a {type(engine.habits).__name__} does not know them")
+    return RefreshPolicy(config, engine.habits)

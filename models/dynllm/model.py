@@ -212,7 +212,7 @@ class DynLLMUpdate:
     waiting: Examples | None
     """Examples that wait for a later update."""
     gradients: dict[str, Tensor] = field(default_factory=dict)
-    """None where nothing is learned now."""
+    """Empty where nothing is learned now."""
     loss: float = float("nan")
 
     def apply(self) -> None:

@@ -62,7 +62,8 @@ def replay(
     from evaluation.prequential import Prequential
     from evaluation.readers import bundled_path, read_log
     from evaluation.replaying import ReplayConfig, replaying
-    from streams.system import refresh_policy, system_config
+    from llm_workers.refresh.policy import policy_over
+    from streams.system import system_config
 
     if half_life <= 0:
         raise BadOption(f"--half-life {half_life:g}: not above 0 days")
@@ -80,7 +81,7 @@ def replay(
         mask_seen=mask_seen,
         without=tuple(without or ()),
     )
-    refresh = partial(refresh_policy, settings.refresh) if settings.profiles else None
+    refresh = partial(policy_over, settings.refresh) if settings.profiles else None
     plan = ReplayConfig(batch=batch, learn=learn, snapshot=snapshot, journal=journal)
     columns = (
         TextColumn("replaying"),

@@ -25,11 +25,12 @@ from faust.types import TP
 from dyngraph.admission import AdmissionConfig
 from dyngraph.shard import ShardConfig
 from dyngraph.weights import WeightsError
+from llm_workers.refresh.policy import policy_over
 from models.system import open_shard
 from models.warming import warm_up
 from streams.admin import check_topics
 from streams.settings import Settings
-from streams.system import refresh_policy, system_config
+from streams.system import system_config
 from streams.worker.app import WorkerApp, build_app
 from streams.worker.artefact_topics import ArtefactTopics
 from streams.worker.background import Background
@@ -88,7 +89,7 @@ class GraphWorker:
         self.app = build_app(settings, broker)
         system = system_config(settings)
         self._asks = role is Role.GRAPH and settings.profiles
-        refresh = partial(refresh_policy, settings.refresh) if self._asks else None
+        refresh = partial(policy_over, settings.refresh) if self._asks else None
         self._warm: asyncio.Task[Any] | None = None
         self.host = ShardHost(
             lambda partition: open_shard(config, partition, system, refresh),

@@ -10,10 +10,10 @@ from unit.dyngraph.small_logs import SMALL
 from dyngraph.engine import Engine, StepResult
 from dyngraph.events import Interaction, Item
 from evaluation.profiles.feed import Line, ProfileFeed
-from evaluation.profiles.stock import history_of, statistical
+from evaluation.profiles.stock import statistical
 from llm_workers.protocols import Facets
 from llm_workers.refresh.config import RefreshConfig
-from llm_workers.refresh.policy import RefreshPolicy
+from llm_workers.refresh.policy import policy_over
 from llm_workers.vectors.facets import facet_vectors
 from llm_workers.vectors.hashed import RandomVectors
 from llm_workers.vectors.items import encode_items
@@ -43,7 +43,7 @@ def feed(engine: Engine) -> ProfileFeed:
         {item.item_id: vector.astype("<f2").tobytes() for item, vector in encode_items(CATALOGUE, VECTORS)}
     )
     line = Line(statistical(CATALOGUE), vectors_of, engine.graph.profiles)
-    bringing = ProfileFeed(RefreshPolicy(EAGER, history_of(engine)), [line])
+    bringing = ProfileFeed(policy_over(EAGER, engine), [line])
     plain = engine.step
 
     def step(events: Sequence[tuple[int, Interaction]], **options: Any) -> StepResult:
