@@ -36,7 +36,8 @@ from streams.cli.options import write_json
 from streams.cli.recommend import WorkerUnreachable, ask
 from streams.codec import encode, job_id
 from streams.demo import feed
-from streams.messages import Horizon, LlmJob, PastEntry
+from streams.artefact_messages import LlmJob, PastEntry
+from streams.messages import Horizon
 from streams.producer import Publisher
 from streams.settings import Settings, load_settings
 from streams.supervisor import Installation

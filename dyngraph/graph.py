@@ -14,6 +14,7 @@ from dyngraph.ids import IdTable
 from dyngraph.nodes import NodeStore
 from dyngraph.order import BEGINNING, Moment
 from dyngraph.profiles import ProfileStore
+from dyngraph.reasoning_store import ReasoningStore
 from dyngraph.state import State, Stateful, gather, scatter
 from dyngraph.texts import TextVectors
 
@@ -32,12 +33,14 @@ class DynamicGraph:
         item_dim: int = 0,
         profile_dim: int = 0,
         text_dim: int = 0,
+        concept_dim: int = 0,
         arrays: Arrays = NUMPY,
         device: torch.device | str = "cpu",
     ) -> None:
         """Of memory width ``dim`` with ``k`` neighbours; raw messages of width ``message``, as many edge features as
         ``edge_dim``, static vectors of widths ``user_dim`` and ``item_dim``, text vectors of widths ``profile_dim`` (of
-        each facet of a user's profile) and ``text_dim`` (of items); held and computed on as ``arrays`` says.
+        each facet of a user's profile), ``text_dim`` (of items) and ``concept_dim`` (of what reasoning graphs are
+        about); held and computed on as ``arrays`` says.
         """
         self.dim, self.edge_dim, self.arrays = dim, edge_dim, arrays
         self.user_ids, self.item_ids = IdTable(), IdTable()
@@ -50,6 +53,7 @@ class DynamicGraph:
         self.catalogue = Catalogue(self.item_ids)
         self.texts = TextVectors(self.item_ids, text_dim)
         self.profiles = ProfileStore(self.user_ids, profile_dim)
+        self.reasoning = ReasoningStore(self.user_ids, concept_dim)
         self.horizon = BEGINNING
         self.events = 0
 
@@ -86,12 +90,13 @@ class DynamicGraph:
         """
         self.users.forget(row)
         self.profiles.forget(row)
+        self.reasoning.forget(row)
         self.items.settle(self.items.neighbours.holders(row))
         self.items.neighbours.forget_neighbour(row)
         self.user_ids.forget(row)
 
     def state(self) -> State:
-        """Everything but the catalogue; of text vectors and profiles only what has a width."""
+        """Everything but the catalogue; of text vectors, profiles and reasoning graphs only what has a width."""
         clock = torch.tensor([*self.horizon, self.events], dtype=torch.int64)
         return {"clock": clock} | gather(self._parts())
 
@@ -108,7 +113,11 @@ class DynamicGraph:
             "users": self.users,
             "items": self.items,
         }
-        given: dict[str, ProfileStore | TextVectors] = {"profiles": self.profiles, "texts": self.texts}
+        given: dict[str, ProfileStore | ReasoningStore | TextVectors] = {
+            "profiles": self.profiles,
+            "reasoning": self.reasoning,
+            "texts": self.texts,
+        }
         return parts | {name: store for name, store in given.items() if store.width}
 
 

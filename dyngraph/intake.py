@@ -59,7 +59,7 @@ class Intake:
         self.seen = count
 
     def forget(self, user_id: str) -> None:
-        """Drop the user's profiles from what waits and from the log, on disk too. Raises OSError."""
+        """Drop what is about the user from what waits and from the log, on disk too. Raises OSError."""
         self._log.blank(user_id)
         self._waiting = {key: one for key, one in self._waiting.items() if not one.of(user_id)}
 
@@ -72,16 +72,19 @@ class Intake:
         self._log.close()
 
     def _is_new(self, one: SideInput) -> bool:
-        """Whether applying it would change the state; a profile that is refused is counted."""
+        """Whether applying it would change the state; a profile or a reasoning graph that is refused is counted."""
         if one.item is not None:
             return self._graph.catalogue.get(one.item.item_id) != one.item
         if one.text is not None:
             return self._graph.texts.get(one.text.item_id) != one.text.vector
-        if one.profile is None:
+        if one.profile is not None:
+            refusal, refused = self._graph.profiles.judge(one.profile), self._graph.profiles.refused
+        elif one.reasoning is not None:
+            refusal, refused = self._graph.reasoning.judge(one.reasoning), self._graph.reasoning.refused
+        else:
             return False
-        refusal = self._graph.profiles.judge(one.profile)
         if refusal not in ("", "known"):
-            self._graph.profiles.refused[refusal] += 1
+            refused[refusal] += 1
         return not refusal
 
     def _apply_unseen(self, count: int) -> None:
@@ -94,3 +97,5 @@ class Intake:
         for one in inputs:
             if one.profile is not None:
                 graph.profiles.put(one.profile)
+            if one.reasoning is not None:
+                graph.reasoning.put(one.reasoning)

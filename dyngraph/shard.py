@@ -22,6 +22,7 @@ from dyngraph.events import Item
 from dyngraph.intake import Intake
 from dyngraph.journal import Journal, StepRecord
 from dyngraph.profiles import UserProfile
+from dyngraph.reasoning import ReasoningGraph
 from dyngraph.refreshing import Refresh, Wanted
 from dyngraph.shard_config import ShardConfig
 from dyngraph.shard_reading import ShardReading
@@ -225,6 +226,10 @@ class Shard(ShardReading):
     def offer_profiles(self, profiles: Sequence[UserProfile]) -> None:
         """Add versions of profiles, likewise; those that cannot be taken are counted, see the store's ``judge``."""
         self._offer([SideInput(profile=one) for one in profiles])
+
+    def offer_reasoning(self, graphs: Sequence[ReasoningGraph]) -> None:
+        """Add versions of reasoning graphs, likewise."""
+        self._offer([SideInput(reasoning=one) for one in graphs])
 
     def _offer(self, inputs: Sequence[SideInput]) -> None:
         self._intake.offer(inputs)

@@ -1,11 +1,11 @@
 """The log of side inputs: everything that enters a shard besides the interactions of its own log.
 
-Catalogue entries, text vectors of items and user profiles come from compact topics, at moments that no offset tells.
-So each is written down before it is applied, and each step's record says how many the state had seen; recovery and
-replay apply them at the very same borders. Entries are numbered from 1 for as long as the shard lives: the state goes
+Catalogue entries, text vectors of items, profiles and reasoning graphs of users come from compact topics, at moments
+that no offset tells. So each is written down before it is applied, and each step's record says how many the state had
+seen; recovery and replay apply them at the very same borders. Entries are numbered from 1 for as long as the shard lives: the state goes
 over from one log of interactions to the next, and what entered it goes with it.
 
-The log is kept whole, as the journal is, but for one thing: erasing a user blanks that user's profiles in it.
+The log is kept whole, as the journal is, but for one thing: erasing a user blanks what is about that user in it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dyngraph.durable import sync
 from dyngraph.events import Item
 from dyngraph.lines import LineFile, read_lines, segment, segments
 from dyngraph.profiles import UserProfile
+from dyngraph.reasoning import ReasoningGraph
 
 SEGMENT_BYTES = 8 << 20
 """A segment this large is synced and closed before the next entry: opening and erasing then read and write little."""
@@ -34,11 +35,12 @@ class TextVector(msgspec.Struct, frozen=True):
 
 
 class SideInput(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One entry: one of three kinds, or nothing, where an erasure blanked a profile."""
+    """One entry: one of four kinds, or nothing, where an erasure blanked one about a user."""
 
     item: Item | None = None
     text: TextVector | None = None
     profile: UserProfile | None = None
+    reasoning: ReasoningGraph | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -47,16 +49,19 @@ class SideInput(msgspec.Struct, frozen=True, omit_defaults=True):
             return "item", self.item.item_id
         if self.text is not None:
             return "text", self.text.item_id
-        # Each version of a profile is something of its own.
-        return () if self.profile is None else ("profile", self.profile.user_id, str(self.profile.ts))
+        # Each version of what is made of a user is something of its own.
+        if self.profile is not None:
+            return "profile", self.profile.user_id, str(self.profile.ts)
+        return () if self.reasoning is None else ("reasoning", self.reasoning.user_id, str(self.reasoning.ts))
 
     def of(self, user_id: str) -> bool:
-        """Whether it is a profile of this user."""
-        return self.profile is not None and self.profile.user_id == user_id
+        """Whether it is about this user."""
+        made = self.profile or self.reasoning
+        return made is not None and made.user_id == user_id
 
 
 BLANK = SideInput()
-"""What stands in the place of an erased profile, so that numbers stay."""
+"""What stands in the place of what was erased, so that numbers stay."""
 
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(SideInput)
 
@@ -108,7 +113,7 @@ class SideInputLog:
         self.count += len(entries)
 
     def blank(self, user_id: str) -> None:
-        """Blank the user's profiles, also among :attr:`unseen`, for good once this returns. Raises OSError."""
+        """Blank what is about the user, also among :attr:`unseen`, for good once this returns. Raises OSError."""
         touched = [path for path in segments(self.folder) if self._blank(path, user_id)]
         if touched:
             sync(self.folder)
@@ -118,7 +123,7 @@ class SideInputLog:
         self.unseen = deque((number, BLANK if one.of(user_id) else one) for number, one in self.unseen)
 
     def _blank(self, path: Path, user_id: str) -> bool:
-        """Write a segment anew without the user's profiles; false, and untouched, if it has none."""
+        """Write a segment anew without what is about the user; false, and untouched, if it has nothing."""
         # Decoding all there ever was takes seconds, looking for the bytes of the id does not.
         quoted = _encoder.encode(user_id)
         if quoted not in path.read_bytes():

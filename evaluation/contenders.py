@@ -1,13 +1,15 @@
-"""Who can be evaluated: every registered baseline, the engine itself, whole or without one of its sources or with user
-profiles, and the rows of DynLLM's ablation.
+"""Who can be evaluated: every registered baseline, the engine itself, whole, without one of its sources or with more
+than those, and the rows of DynLLM's ablation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from evaluation.coded import CodedLog
+from evaluation.parts import Part
 from evaluation.profiles.makers import Recorded, producers
 from evaluation.profiles.rows import is_row
 from evaluation.protocols import Outcome, Plan
@@ -19,8 +21,10 @@ from models.baselines import Recommender, Setting, baseline_names, build_baselin
 
 EVERGRAPH = "evergraph"
 WITHOUT = f"{EVERGRAPH} without "
-PROFILED = f"{EVERGRAPH} with profiles"
-"""The engine with DynLLM among its sources, over statistical profiles and item texts."""
+WITH = f"{EVERGRAPH} with "
+PARTS: tuple[Part, ...] = get_args(Part)
+"""What the engine can be evaluated with besides its sources: user profiles (DynLLM), latent relations (LRD), reasoning
+chains (LLMRG), all of them made without a language model; several are joined by ``and``."""
 
 BATCH = 64
 """Events of one step of the engine, unless said otherwise."""
@@ -50,7 +54,22 @@ def source_names() -> list[str]:
 
 def is_engine(name: str) -> bool:
     """Whether this is the engine, whole or not, rather than a baseline."""
-    return name in (EVERGRAPH, PROFILED) or name.startswith(WITHOUT)
+    return name == EVERGRAPH or name.startswith((WITH, WITHOUT))
+
+
+def parts_of(name: str) -> tuple[Part, ...]:
+    """What a contender has besides the usual sources. Raises UnknownContender for what is no such part.
+
+    >>> parts_of("evergraph with profiles and relations")
+    ('profiles', 'relations')
+    """
+    if not name.startswith(WITH):
+        return ()
+    named = name.removeprefix(WITH).split(" and ")
+    for one in named:
+        if one not in PARTS:
+            raise UnknownContender(f"part {one!r} is unknown; use one of: {', '.join(PARTS)}, joined by 'and'")
+    return tuple(part for part in PARTS if part in named)
 
 
 def check(name: str) -> None:
@@ -59,7 +78,9 @@ def check(name: str) -> None:
         source, known = name.removeprefix(WITHOUT), source_names()
         if source not in known:
             raise UnknownContender(f"source {source!r} is unknown; use one of: {', '.join(known)}")
-    elif name not in (known := [*contender_names(), PROFILED]) and not is_row(name):
+    elif name.startswith(WITH):
+        parts_of(name)
+    elif name not in (known := [*contender_names(), *(f"{WITH}{part}" for part in PARTS)]) and not is_row(name):
         raise UnknownContender(
             f"model {name!r} is unknown; use some of: {', '.join(known)}, or {WITHOUT!r} and a source's name"
         )
@@ -108,8 +129,7 @@ def run(
         from evaluation.contending_engine import run_engine
 
         without = (name.removeprefix(WITHOUT),) if name.startswith(WITHOUT) else ()
-        profiled = name == PROFILED
-        return run_engine(name, log, coded, plan, progress, without=without, profiled=profiled, batch=batch)
+        return run_engine(name, log, coded, plan, progress, without=without, parts=parts_of(name), batch=batch)
     if is_row(name):
         return run_together((name,), log, coded, plan, progress, batch=batch)[0]
     settings, told = _settings(name, coded, plan, trials, progress)

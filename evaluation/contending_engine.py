@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from dyngraph.engine import Engine, StepResult
 from dyngraph.events import Interaction
 from dyngraph.protocols import Scorer
 from evaluation.coded import CodedLog
+from evaluation.parts import Part
 from evaluation.prequential import cuts
 from evaluation.profiles.feed import WHOLE, Line, ProfileFeed
 from evaluation.profiles.stock import TextStock, policy, statistical
@@ -30,6 +32,7 @@ from evaluation.ranking import middle_ranks, top_items
 from evaluation.readers.log import InteractionLog
 from models.baselines.recommender import Setting
 from models.dynllm import DynLLMConfig
+from models.lrd.stream_config import StreamLrdConfig
 from models.system import SystemConfig, build_engine
 
 ASKED_AT_ONCE = 64
@@ -46,21 +49,21 @@ def run_engine(
     progress: Progress,
     *,
     without: tuple[str, ...] = (),
-    profiled: bool = False,
+    parts: Sequence[Part] = (),
     batch: int,
 ) -> Outcome:
     """Walk ``coded``, which is ``log`` as arrays, with a fresh engine that lacks the sources ``without``, in steps of
-    ``batch`` events; ``profiled`` with statistical profiles and item texts. Raises LlmError where these need weights
-    that are not installed.
+    ``batch`` events and has the ``parts`` besides. Raises LlmError where these need weights that are not installed.
     """
     held = plan.protocol.startswith("leave-one-out")
-    text = TextStock("minilm") if profiled else None
+    text = TextStock("minilm") if parts else None
     config = SystemConfig(
         mask_seen=plan.mask_seen and not held,
         candidates="all" if held else "proposed",
         without=without,
         seed=plan.seed,
-        dynllm=DynLLMConfig(text_dim=text.width) if text is not None else None,
+        dynllm=DynLLMConfig(text_dim=text.width) if text is not None and "profiles" in parts else None,
+        relations=_relations(text.width) if text is not None and "relations" in parts else None,
     )
     engine = build_engine(config)
     engine.kept = plan.k
@@ -68,7 +71,8 @@ def run_engine(
     feed = None
     if text is not None:
         engine.graph.texts.put(text.of_items(log.items))
-        feed = ProfileFeed(policy(engine), [Line(statistical(log.items), text.of_facets, engine.graph.profiles)])
+        if "profiles" in parts:
+            feed = ProfileFeed(policy(engine), [Line(statistical(log.items), text.of_facets, engine.graph.profiles)])
     ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
     settings: dict[str, Setting] = {
         "batch": batch,
@@ -185,6 +189,11 @@ def _behind(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     made: NDArray[np.float64] = np.maximum(scores, least)
     made[0] = -np.inf
     return made
+
+
+def _relations(text_dim: int) -> StreamLrdConfig:
+    default = StreamLrdConfig()
+    return msgspec.structs.replace(default, method=msgspec.structs.replace(default.method, text_dim=text_dim))
 
 
 def _shown(top: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,6 +17,8 @@ from dyngraph.shard import Shard, ShardConfig
 from models.diversity import MaximalMarginalRelevance
 from models.dynllm import DynLLM, DynLLMConfig
 from models.exploration import ExplorationConfig, ExplorationSlot
+from models.lrd.online import OnlineRelations
+from models.lrd.stream_config import StreamLrdConfig
 from models.ranker import GatedRanker
 from models.sources.attributes import AttributeSource
 from models.sources.graph import GraphSource
@@ -24,6 +26,7 @@ from models.sources.history import DAY_MS, HistorySource
 from models.sources.newcomers import NewcomerSource
 from models.sources.popularity import DecayedPopularity, Popularity, PopularitySource
 from models.sources.profiles import ProfileSource
+from models.sources.relations import RelationSource
 from models.sources.transitions import TransitionSource
 from models.tgn import TGN, TGNConfig
 
@@ -37,6 +40,8 @@ class SystemConfig(msgspec.Struct, frozen=True):
     tgn: TGNConfig = TGNConfig()
     dynllm: DynLLMConfig | None = None
     """User profiles and item texts as a source; None: without them."""
+    relations: StreamLrdConfig | None = None
+    """Latent relations between items as a source; None: without them."""
     popularity_half_life: float = 7.0
     trend_half_life: float = 1.0
     history_half_life: float = 30.0
@@ -71,7 +76,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     """An empty engine. Raises ValueError for an unknown source name in ``without``."""
     config = config or SystemConfig()
     encoder = TGN(msgspec.structs.replace(config.tgn, seed=config.seed))
-    graph = encoder.graph(text_dim=config.dynllm.text_dim if config.dynllm is not None else 0)
+    graph = encoder.graph(text_dim=_text_dim(config))
     history = HistorySource(config.history_half_life * DAY_MS, config.history_capacity)
     popularity = PopularitySource(
         config.trend_half_life * DAY_MS,
@@ -82,6 +87,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     sources: list[Source] = [
         GraphSource(encoder),
         *([ProfileSource(_dynllm(config, encoder, graph))] if config.dynllm is not None else []),
+        *([RelationSource(_relations(config, graph), history)] if config.relations is not None else []),
         TransitionSource(history),
         NewcomerSource(history),
         AttributeSource(history),
@@ -115,6 +121,21 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
         explorer=explorer if config.exploration.slots else None,
         within_batch=config.within_batch,
     )
+
+
+def _text_dim(config: SystemConfig) -> int:
+    """Width of item texts, 0 where nothing reads them. Raises ValueError where parts do not agree."""
+    widths = {config.dynllm.text_dim} if config.dynllm is not None else set()
+    widths |= {config.relations.method.text_dim} if config.relations is not None else set()
+    if len(widths) > 1:
+        raise ValueError(f"text vectors are to be {sorted(widths)} numbers wide at once; give all parts one text_dim")
+    return widths.pop() if widths else 0
+
+
+def _relations(config: SystemConfig, graph: DynamicGraph) -> OnlineRelations:
+    assert config.relations is not None
+    method = msgspec.structs.replace(config.relations.method, seed=config.seed)
+    return OnlineRelations(msgspec.structs.replace(config.relations, method=method), graph.texts)
 
 
 def _dynllm(config: SystemConfig, encoder: TGN, graph: DynamicGraph) -> DynLLM:

@@ -20,9 +20,6 @@ from dyngraph.events import MAX_ID_BYTES, MAX_TS_MS
 
 SCHEMA_VERSION = 1
 MAX_OFFSET = 2**63 - 1
-MAX_PAST = 64
-MAX_VECTOR_WIDTH = 4_096
-HALF = 2  # bytes of a float16
 
 
 def _version() -> int:
@@ -45,13 +42,12 @@ Scalar = Annotated[str, Meta(max_length=1_000)] | Number | bool | None
 Attributes = Annotated[dict[Name, Scalar], Meta(max_length=64)]
 Names = Annotated[tuple[Name, ...], Meta(max_length=64)]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=1_000)]
-Vectors = Annotated[bytes, Meta(max_length=4 * HALF * MAX_VECTOR_WIDTH)]
 
 EventName = Literal["view", "click", "cart", "purchase", "rating", "like", "dislike", "remove", "impression"]
 KeptEventName = Literal["view", "click", "cart", "purchase", "rating", "like", "dislike", "remove"]
 
 
-def _within_bytes(**ids: str | None) -> None:
+def within_bytes(**ids: str | None) -> None:
     """Hold ids to 256 bytes: Meta counts characters, stores and keys count bytes."""
     for name, text in ids.items():
         if text is not None and len(text) > MAX_ID_BYTES // 4 and not text.isascii():
@@ -94,7 +90,7 @@ class InteractionMessage(Message, frozen=True, kw_only=True, gc=False):
         # Every event passes here and ASCII characters are one byte each, so the usual case must cost nothing.
         if self.user_id.isascii() and self.item_id.isascii() and self.event_id is None and self.list_id is None:
             return
-        _within_bytes(user_id=self.user_id, item_id=self.item_id, event_id=self.event_id, list_id=self.list_id)
+        within_bytes(user_id=self.user_id, item_id=self.item_id, event_id=self.event_id, list_id=self.list_id)
 
 
 class ItemMessage(Message, frozen=True, kw_only=True):
@@ -110,7 +106,7 @@ class ItemMessage(Message, frozen=True, kw_only=True):
     attributes: Attributes = {}
 
     def __post_init__(self) -> None:
-        _within_bytes(item_id=self.item_id)
+        within_bytes(item_id=self.item_id)
 
 
 class UserMessage(Message, frozen=True, kw_only=True):
@@ -121,7 +117,7 @@ class UserMessage(Message, frozen=True, kw_only=True):
     merged_into: Id | None = None
 
     def __post_init__(self) -> None:
-        _within_bytes(user_id=self.user_id, merged_into=self.merged_into)
+        within_bytes(user_id=self.user_id, merged_into=self.merged_into)
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -149,7 +145,7 @@ class RecommendationRequest(Message, frozen=True, kw_only=True):
     exclude: Ids = ()
 
     def __post_init__(self) -> None:
-        _within_bytes(request_id=self.request_id, user_id=self.user_id)
+        within_bytes(request_id=self.request_id, user_id=self.user_id)
 
 
 # --- from the graph worker ----------------------------------------------------------------------------------
@@ -208,138 +204,6 @@ class MetricPoint(Message, frozen=True, kw_only=True):
     window_events: Count | None = None
     offset: Offset | None = None
     labels: dict[str, str] = {}
-
-
-# --- LLM jobs and artefacts ---------------------------------------------------------------------------------
-
-ArtefactKind = Literal["profile", "relations", "reasoning", "index"]
-
-
-class PastEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An item of a user's past: the user's last event with it, and the decayed count of all of them."""
-
-    item_id: Id
-    ts_ms: TsMs
-    weight: Number = 1.0
-
-
-class LlmJob(Message, frozen=True, kw_only=True):
-    """Topic `llm-jobs`, key `entity_id`: a newer artefact is wanted. The id follows from what is asked.
-
-    A job about a user carries what it is to be made from: `past`, oldest first, out of `events` up to the horizon.
-    `erasures` is the newest tombstone (its offset in `users`) that the asking shard had honoured, so that a job from
-    before an erasure is recognised after it.
-    """
-
-    job_id: Id
-    kind: ArtefactKind
-    entity_id: Id
-    entity: Literal["user", "item", "segment", "catalogue"]
-    horizon: Horizon
-    priority: Share = 0.5
-    reason: Text = ""
-    events: Count = 0
-    past: Annotated[tuple[PastEntry, ...], Meta(max_length=MAX_PAST)] = ()
-    erasures: Offset = -1
-
-
-class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an artefact took to make."""
-
-    prompt_tokens: Count = 0
-    completion_tokens: Count = 0
-    seconds: Number = 0.0
-    usd: Number = 0.0
-
-
-class Artefact(Message, frozen=True, kw_only=True):
-    """What all LLM artefacts share. It may be used for events strictly later than `horizon` only."""
-
-    entity_id: Id
-    version: Count
-    horizon: Horizon
-    producer: Literal["endpoint", "embedded", "statistical"]
-    model_id: Name
-    prompt_version: Name
-    created_at_ms: TsMs
-    cost: Cost = Cost()
-
-
-class Profile(Artefact, frozen=True, kw_only=True):
-    """Topic `profiles`: the four facets of a user, and the items they were read from. A null value takes it back.
-
-    `events` counts the user's events up to the horizon, `erasures` is that of the job. `vectors` are float16, little
-    endian, one row of `vector_width` per facet in the order below, made by `vector_model`; empty where there is no such
-    model.
-    """
-
-    segment: Names = ()
-    interests: Names = ()
-    categories: Names = ()
-    brands: Names = ()
-    source_items: Ids = ()
-    events: Count = 0
-    erasures: Offset = -1
-    vectors: Vectors = b""
-    vector_model: Annotated[str, Meta(max_length=200)] = ""
-    vector_width: Annotated[int, Meta(ge=0, le=MAX_VECTOR_WIDTH)] = 0
-
-    def __post_init__(self) -> None:
-        wanted = 4 * HALF * self.vector_width
-        if len(self.vectors) != wanted:
-            raise ValueError(f"`vectors` has {len(self.vectors)} bytes, four float16 rows of `vector_width` {wanted}")
-
-
-class ItemVector(Message, frozen=True, kw_only=True):
-    """Topic `item-vectors`, key `item_id`: a vector of an item's text, float16 LE. `text_hash` tells which text."""
-
-    item_id: Id
-    model_id: Name
-    text_hash: Annotated[str, Meta(max_length=64, pattern="^[0-9a-f]*$")]
-    vector: Annotated[bytes, Meta(max_length=HALF * MAX_VECTOR_WIDTH)]
-
-    def __post_init__(self) -> None:
-        _within_bytes(item_id=self.item_id)
-        if len(self.vector) % HALF:
-            raise ValueError(f"`vector` has {len(self.vector)} bytes, which are no float16 numbers")
-
-
-class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A typed edge between two items."""
-
-    head: Id
-    tail: Id
-    relation: Annotated[int, Meta(ge=0, le=10_000)]
-    label: Text = ""
-    strength: Share = 1.0
-
-
-class Relations(Artefact, frozen=True, kw_only=True):
-    """Topic `relations`: latent relations around an item."""
-
-    relations: Annotated[tuple[Relation, ...], Meta(max_length=1_000)] = ()
-
-
-class ReasoningChain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A chain of items, why it was drawn, and the score it was verified with."""
-
-    items: Ids
-    verification: Share
-    divergent: bool = False
-    text: Text = ""
-
-
-class ReasoningGraph(Artefact, frozen=True, kw_only=True):
-    """Topic `reasoning-graphs`: the chains of a user."""
-
-    chains: Annotated[tuple[ReasoningChain, ...], Meta(max_length=256)] = ()
-
-
-class SemanticIndex(Artefact, frozen=True, kw_only=True):
-    """Topic `indices`: the code tuple of a user or an item."""
-
-    codes: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**31 - 1)], ...], Meta(min_length=1, max_length=64)]
-    codebook: Name
 
 
 # --- internal: more than one shard --------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from streams import artefact_messages as a
 from streams import messages as m
 
 DEFAULT_PREFIX = "evergraph."
@@ -107,12 +108,12 @@ TOPICS: tuple[TopicSpec, ...] = (
         sharded=True,
         configs=_QUARTER,
     ),
-    TopicSpec("llm-jobs", "entity_id", m.LlmJob, "delete", "artefacts worth refreshing", shared=True, configs=_WEEK),
-    TopicSpec("profiles", "entity_id", m.Profile, "compact", "profile facets of users"),
-    TopicSpec("item-vectors", "item_id", m.ItemVector, "compact", "vectors of item texts"),
-    TopicSpec("reasoning-graphs", "entity_id", m.ReasoningGraph, "compact", "reasoning chains of users"),
-    TopicSpec("relations", "entity_id", m.Relations, "compact", "latent relations between items"),
-    TopicSpec("indices", "entity_id", m.SemanticIndex, "compact", "semantic indices of users and items"),
+    TopicSpec("llm-jobs", "entity_id", a.LlmJob, "delete", "artefacts worth refreshing", shared=True, configs=_WEEK),
+    TopicSpec("profiles", "entity_id", a.Profile, "compact", "profile facets of users"),
+    TopicSpec("item-vectors", "item_id", a.ItemVector, "compact", "vectors of item texts"),
+    TopicSpec("reasoning-graphs", "entity_id", a.ReasoningGraph, "compact", "reasoning chains of users"),
+    TopicSpec("relations", "entity_id", a.Relations, "compact", "latent relations between items"),
+    TopicSpec("indices", "entity_id", a.SemanticIndex, "compact", "semantic indices of users and items"),
     TopicSpec(
         "item-messages",
         "item_id",

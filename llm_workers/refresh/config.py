@@ -1,4 +1,4 @@
-"""What may be set about the refreshing of profiles."""
+"""What may be set about the refreshing of profiles and reasoning graphs."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class RefreshConfig(msgspec.Struct, frozen=True):
     """Items of the past that a job carries because they are recent ..."""
     heaviest: int = 20
     """... and because the user had them often, among the others."""
+    related_items: int = 6
+    """For reasoning: of so many newest items a job carries the strongest partners ..."""
+    related: int = 8
+    """... and so many of each relation."""
     segments: int = 64
     """Segments whose hit rates are watched; more of them count as one."""
     hit_rank: int = 10
@@ -49,7 +53,7 @@ class RefreshConfig(msgspec.Struct, frozen=True):
             *("most_waiting", "newest", "segments", "hit_rank"),
         ):
             self._refuse(getattr(self, name) <= 0, name, "must be above 0")
-        for name in ("growth", "patience_minutes", "jobs_per_1000", "heaviest"):
+        for name in ("growth", "patience_minutes", "jobs_per_1000", "heaviest", "related_items", "related"):
             self._refuse(getattr(self, name) < 0, name, "must not be negative")
         self._refuse(not 0 < self.drift_delta < 1, "drift_delta", "must lie between 0 and 1")
         self._refuse(self.newest + self.heaviest > 64, "newest", "and heaviest may not pass 64 together")

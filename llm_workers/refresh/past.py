@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -23,6 +24,15 @@ class History(Protocol):
 
     def recent(self, users: Tensor, width: int) -> Tensor:
         """The latest ``width`` item rows ``[U, width]`` of ``users [U]``, newest first, then 0."""
+        ...
+
+
+@runtime_checkable
+class Partners(Protocol):
+    """What knows which items go together: :class:`models.sources.transitions.TransitionSource`."""
+
+    def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
+        """For each item row its strongest partners: row, relation, strength in [0, 1]."""
         ...
 
 

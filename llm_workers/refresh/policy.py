@@ -1,25 +1,28 @@
-"""The refresh policy: after each step, whose profile is worth renewing, and from which past.
+"""The refresh policy: after each step, whose profile (or reasoning graph) is worth renewing, and from which past.
 
 Everything is decided from the steps and side inputs of a shard, in event time and counts of events, so that a
 recovered shard asks for the same jobs in the same order. Per touched user there is a little arithmetic on columns; only
-those whose turn has come cost more. A user has one job at a time: until its profile has come, or it is given up.
+those whose turn has come cost more. A user has one job of a kind at a time: until its answer has come, or it is given
+up.
 """
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dyngraph.engine import Engine, StepResult
 from dyngraph.graph import DynamicGraph
-from dyngraph.profiles import FACETS
-from dyngraph.refreshing import Wanted
+from dyngraph.profiles import FACETS, ProfileStore
+from dyngraph.reasoning_store import ReasoningStore
+from dyngraph.refreshing import Kind, Related, Wanted
 from dyngraph.state import State, gather, scatter
 from llm_workers.refresh import triggers
 from llm_workers.refresh.budget import Budget
 from llm_workers.refresh.config import RefreshConfig
-from llm_workers.refresh.past import History, distances, sample, telling
+from llm_workers.refresh.past import History, Partners, distances, sample, telling
 from llm_workers.refresh.people import SOURCES, People
 from llm_workers.refresh.segments import Segments
 from llm_workers.refresh.triggers import Standing
@@ -38,11 +41,14 @@ class RefreshPolicy:
     the budget does not allow yet waits, the most urgent first.
     """
 
-    def __init__(self, config: RefreshConfig, history: History) -> None:
-        self.config = config
+    def __init__(
+        self, config: RefreshConfig, history: History, kind: Kind = "profile", partners: Partners | None = None
+    ) -> None:
+        """Of artefacts of one ``kind``; with ``partners`` a job carries those of the newest items."""
+        self.config, self.kind = config, kind
         self.asked = self.given_up = 0
         """Jobs asked for since the start, and how many of them instead of one that was given up."""
-        self._history = history
+        self._history, self._partners = history, partners
         self._seen = 0
         self._people = People()
         self._budget = Budget(config.jobs_per_1000, config.burst, config.most_waiting)
@@ -89,7 +95,7 @@ class RefreshPolicy:
 
     def _standing(self, graph: DynamicGraph, users: Ints) -> Standing:
         """How ``users [n]`` stand, distances left out; those whose profile has come, or gone, change segments."""
-        newest = graph.profiles.horizons(users)
+        newest = self._kept(graph).horizons(users)
         segment, known = self._people.segment, self._people.known
         for user in users[newest.ts != known[users]].tolist():
             profile = graph.profiles.newest(user)
@@ -142,7 +148,8 @@ class RefreshPolicy:
                 continue
             why = triggers.in_words(int(urgency[:, place].argmax()), standing, place)
             events = int(standing.events[place])
-            wanted.append(Wanted(graph.user_ids[user], ts, offset, events, past, float(priority[place]), why))
+            one = Wanted(graph.user_ids[user], ts, offset, events, past, float(priority[place]), why, self.kind)
+            wanted.append(self._with_reasons(graph, user, one))
         self._budget.pay(len(wanted))
         self.asked += len(wanted)
         return wanted
@@ -156,6 +163,25 @@ class RefreshPolicy:
         people.sources[user] = sample(own.items, SOURCES)
         names = (graph.item_ids[row] for row in own.items.tolist())
         return tuple(zip(names, own.last_ts.tolist(), own.weight.round(4).tolist(), strict=True))
+
+    def _with_reasons(self, graph: DynamicGraph, user: int, wanted: Wanted) -> Wanted:
+        """With what reasoning needs besides the past."""
+        if self.kind != "reasoning":
+            return wanted
+        related: list[Related] = []
+        if self._partners is not None:
+            items = [item_id for item_id, _, _ in wanted.past[-self.config.related_items :]]
+            rows = graph.item_ids.find(items).tolist()
+            for item_id, found in zip(items, self._partners.partners(rows, self.config.related), strict=True):
+                related += [
+                    Related(item_id, graph.item_ids[row], relation, round(strength, 5))
+                    for row, relation, strength in found
+                ]
+        previous = graph.reasoning.newest(user)
+        return msgspec.structs.replace(wanted, related=tuple(related), previous=previous)
+
+    def _kept(self, graph: DynamicGraph) -> ProfileStore | ReasoningStore:
+        return graph.profiles if self.kind == "profile" else graph.reasoning
 
     # -- state ------------------------------------------------------------------------------------------------
 
@@ -179,8 +205,9 @@ class RefreshPolicy:
         return {"people": self._people, "budget": self._budget, "segments": self._segments}
 
 
-def policy_over(config: RefreshConfig, engine: Engine) -> RefreshPolicy:
+def policy_over(config: RefreshConfig, engine: Engine, kind: Kind = "profile") -> RefreshPolicy:
     """A fresh policy over an engine's own history. Raises TypeError for an engine whose habits hold none."""
     if not isinstance(engine.habits, History):
         raise TypeError(f"the policy reads which items a user had; a {type(engine.habits).__name__} does not know them")
-    return RefreshPolicy(config, engine.habits)
+    partners = next((source for source in engine.sources if isinstance(source, Partners)), None)
+    return RefreshPolicy(config, engine.habits, kind, partners)

@@ -3,6 +3,6 @@
 from llm_workers.work.bench import Workbench
 from llm_workers.work.config import WorkConfig
 from llm_workers.work.figures import Figures
-from llm_workers.work.jobs import Outcome, ProfileJob
+from llm_workers.work.jobs import Job, Outcome
 
-__all__ = ["Figures", "Outcome", "ProfileJob", "WorkConfig", "Workbench"]
+__all__ = ["Figures", "Job", "Outcome", "WorkConfig", "Workbench"]

@@ -1,4 +1,4 @@
-"""The workbench of an LLM worker: jobs in, profiles out, however slow, broken or busy the LLM is.
+"""The workbench of an LLM worker: jobs in, artefacts of one kind out, however slow, broken or busy the LLM is.
 
 Per user at most one job waits and one is in flight. A job is finished, and may be acknowledged, when its future has a
 result; a future with an exception means that it is not, and should be delivered again.
@@ -13,35 +13,35 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import chain
+from typing import Generic, TypeVar
 
-from dyngraph.profiles import UserProfile
-from llm_workers.protocols import LlmError, ProfileProducer
+from llm_workers.protocols import LlmError
 from llm_workers.work.config import WorkConfig
 from llm_workers.work.figures import Figures, Tally
-from llm_workers.work.jobs import Entry, Line, Outcome, ProfileJob
-from llm_workers.work.making import FacetEncoder, make_profile
+from llm_workers.work.jobs import Asked, Entry, Job, Line, Outcome
+
+Made = TypeVar("Made")
 
 _SERVICE = frozenset({"rate_limited", "unavailable", "over_budget"})
 """Codes of errors that every other job would meet as well."""
 
 
-class Workbench:
+class Workbench(Generic[Asked, Made]):
     """All methods belong to one event loop.
 
-    ``publish`` gets every profile with its job, ``dead`` every job that was given up with the last error; a job is
-    finished after they return. If one of them raises, the job's future does too. ``encode`` runs in a thread.
+    ``make`` makes an artefact, or raises LlmError. ``publish`` gets every one with its job, ``dead`` every job that was
+    given up with the last error; a job is finished after they return. If one of them raises, the job's future does too.
     """
 
     def __init__(
         self,
-        producer: ProfileProducer,
-        publish: Callable[[UserProfile, ProfileJob], Awaitable[None]],
-        dead: Callable[[ProfileJob, LlmError], Awaitable[None]],
-        encode: FacetEncoder | None = None,
+        make: Callable[[Asked], Awaitable[Made]],
+        publish: Callable[[Made, Job[Asked]], Awaitable[None]],
+        dead: Callable[[Job[Asked], LlmError], Awaitable[None]],
         config: WorkConfig | None = None,
     ) -> None:
         self.config = config or WorkConfig()
-        self._producer, self._publish, self._dead, self._encode = producer, publish, dead, encode
+        self._make, self._publish, self._dead = make, publish, dead
         self._waiting: dict[str, Entry] = {}
         self._running: dict[str, Entry] = {}
         self._line = Line(self.config.ageing_s)
@@ -57,7 +57,7 @@ class Workbench:
 
     # -- jobs in ----------------------------------------------------------------------------------------------
 
-    def put(self, job: ProfileJob) -> asyncio.Future[Outcome]:
+    def put(self, job: Job[Asked]) -> asyncio.Future[Outcome]:
         """Take a job; the future tells how it ended. Raises RuntimeError after :meth:`close`."""
         if self._closed:
             raise RuntimeError("the workbench is closed and takes no more jobs; make a new one")
@@ -128,7 +128,7 @@ class Workbench:
             entry = self._line.best()
             del self._waiting[entry.user]
             self._running[entry.user] = entry
-            entry.task = asyncio.create_task(self._work(entry), name="profile")
+            entry.task = asyncio.create_task(self._work(entry), name="artefact")
             entry.task.add_done_callback(partial(self._worked, entry))
         if self._waiting or self._running:
             self._idle.clear()
@@ -142,14 +142,13 @@ class Workbench:
     async def _work(self, entry: Entry) -> Outcome | None:
         """Try a job once; None if it is to be tried again."""
         try:
-            config = self.config
-            profile = await make_profile(entry.job.request, self._producer, self._encode, config.deadline_s)
+            made = await self._make(entry.job.request)
         except LlmError as error:
             return await self._failed(entry, error)
         if entry.erased:
             return Outcome.ERASED
         entry.publishing, self._troubles = True, 0
-        await self._publish(profile, entry.job)
+        await self._publish(made, entry.job)
         return Outcome.PUBLISHED
 
     async def _failed(self, entry: Entry, error: LlmError) -> Outcome | None:

@@ -6,16 +6,37 @@ import asyncio
 import enum
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from llm_workers.protocols import ProfileRequest
+
+class Request(Protocol):
+    """What an artefact is to be made from, as far as the workbench looks at it."""
+
+    @property
+    def user_id(self) -> str:
+        """Whom it is about."""
+        ...
+
+    @property
+    def ts(self) -> int:
+        """Horizon: event time, ms."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Horizon: place in the log."""
+        ...
 
 
-class ProfileJob(msgspec.Struct, frozen=True):
-    """Somebody wants a newer profile of a user."""
+Asked = TypeVar("Asked", bound=Request)
 
-    request: ProfileRequest
+
+class Job(msgspec.Struct, Generic[Asked], frozen=True):
+    """Somebody wants a newer artefact of a user."""
+
+    request: Asked
     job_id: str = ""
     """Equal for the same user, kind and horizon."""
     priority: float = 0.5
@@ -44,7 +65,7 @@ class Outcome(enum.Enum):
 class Entry:
     """A job with all that happens to it."""
 
-    job: ProfileJob
+    job: Job[Any]
     since: float
     """When the user began to wait."""
     futures: list[asyncio.Future[Outcome]]
@@ -60,7 +81,8 @@ class Entry:
     @property
     def user(self) -> str:
         """Whom it is about."""
-        return self.job.request.user_id
+        user: str = self.job.request.user_id
+        return user
 
     def settle(self, outcome: Outcome) -> None:
         """Tell all who wait for it."""

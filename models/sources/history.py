@@ -120,7 +120,12 @@ class HistorySource:
 
     def recent(self, users: Tensor, width: int, earlier: Earlier | None = None) -> Tensor:
         """The latest ``width`` distinct items ``[U, W]`` that the users had, newest first, then 0."""
-        return torch.from_numpy(kernels.recent(*self._asked(users, earlier), width))
+        return self.visits(users, width, earlier)[0]
+
+    def visits(self, users: Tensor, width: int, earlier: Earlier | None = None) -> tuple[Tensor, Tensor]:
+        """The same, with the time (ms) ``[U, W]`` of the last visit to each."""
+        items, when = kernels.recent(*self._asked(users, earlier), width)
+        return torch.from_numpy(items), torch.from_numpy(when)
 
     def had(self, users: Tensor, items: Tensor, earlier: Earlier | None = None) -> Tensor:
         """``[U, C]`` bool: which of ``items [U, C]`` the users had; an item only ever refused is not among them."""

@@ -197,9 +197,9 @@ def _insert(slots: Ints, marks: Values, count: int, slot: int, mark: float) -> i
 
 
 @njit(cache=True)
-def recent(rows: Rows, scratch: Rows, users: Ints, pending: Pending, width: int) -> Ints:
-    """``[U, width]`` items that the users had, newest visit first, then 0."""
-    made = np.zeros((users.shape[0], width), np.int64)
+def recent(rows: Rows, scratch: Rows, users: Ints, pending: Pending, width: int) -> tuple[Ints, Ints]:
+    """``[U, width]`` items that the users had, newest visit first, then 0; and when (ms) they had them last."""
+    made, when = np.zeros((users.shape[0], width), np.int64), np.zeros((users.shape[0], width), np.int64)
     slots, marks = np.zeros(width, np.int64), np.zeros(width)
     for q in pending.order:
         table, row = after(rows, scratch, users, pending, q)
@@ -209,7 +209,8 @@ def recent(rows: Rows, scratch: Rows, users: Ints, pending: Pending, width: int)
                 count = _insert(slots, marks, count, slot, table.values[row, slot, LAST_SEQ])
         for place in range(count):
             made[q, place] = table.keys[row, slots[place]]
-    return made
+            when[q, place] = np.int64(table.values[row, slots[place], LAST_TS])
+    return made, when
 
 
 @njit(cache=True)

@@ -14,13 +14,16 @@ def likelihood_features(prefix: str) -> tuple[Feature, ...]:
 
 
 def described(logits: Tensor, items: Tensor) -> Tensor:
-    """``[U, C, 3]`` of the candidate rows ``items [U, C]`` (0 for none) under ``logits [U, items]``.
+    """``[U, C, 3]`` of the candidate rows ``items [U, C]`` (0 for none) under ``logits [U, items]``."""
+    return described_among(logits.gather(1, items), items > 0)
+
+
+def described_among(logits: Tensor, valid: Tensor) -> Tensor:
+    """``[U, C, 3]`` of ``logits [U, C]`` of the candidates that are ``valid [U, C]``.
 
     Likelihood relative to the likeliest candidate, plain and as a logarithm (down to e^-8), and nearness scaled to the
     candidates; all in [0, 1].
     """
-    valid = items > 0
-    logits = logits.gather(1, items)
     top = logits.masked_fill(~valid, -torch.inf).amax(1, keepdim=True).nan_to_num(neginf=0.0)
     low = logits.masked_fill(~valid, torch.inf).amin(1, keepdim=True).nan_to_num(posinf=0.0)
     behind = (logits - top).clamp(-8, 0)

@@ -127,6 +127,25 @@ class TransitionSource:
         assert isinstance(kept, _Evidence)
         return kept
 
+    def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
+        """For each item row its ``most`` strongest partners and as many followers: row, ``together`` or ``follows``,
+        strength in [0, 1] (``c(i, j) / √(n_i n_j)`` and ``s(i, j) / m_i``), the strongest first.
+        """
+        found: list[list[tuple[int, str, float]]] = []
+        count, audience = self._count.view.numpy(), self._audience.view.numpy()
+        for item in items:
+            keys = self._pairs.keys_array[item]
+            there = np.flatnonzero(keys)
+            others, values = keys[there].astype(np.int64), self._pairs.values_array[item, there].astype(np.float64)
+            scale = (np.sqrt(np.maximum(audience[item] * audience[others], 1.0)), max(float(count[item]), 1.0))
+            own: list[tuple[int, str, float]] = []
+            for column, relation in enumerate(("together", "follows")):
+                strength = np.minimum(values[:, column] / scale[column], 1.0)
+                best = np.lexsort((others, -strength))[:most]
+                own += [(int(others[at]), relation, float(strength[at])) for at in best if strength[at] > 0]
+            found.append(sorted(own, key=lambda one: (-one[2], one[0])))
+        return found
+
     # -- the step ---------------------------------------------------------------------------------------------
 
     def observe(self, graph: DynamicGraph, batch: EventBatch) -> None:

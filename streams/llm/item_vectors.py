@@ -16,9 +16,9 @@ from dyngraph.event_id import digest_of
 from dyngraph.events import Item
 from llm_workers.protocols import TextEncoder
 from llm_workers.vectors.items import item_text
+from streams.artefact_messages import ItemVector
 from streams.llm.known import Known
 from streams.llm.outbox import Outbox
-from streams.messages import ItemVector
 
 log = logging.getLogger(__name__)
 

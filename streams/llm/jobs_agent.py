@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 from faust.types import EventT, StreamT
 
+from streams.artefact_messages import LlmJob
 from streams.codec import KEY_MISMATCH, BadMessage, decode
 from streams.llm.known import Known
 from streams.llm.outbox import Outbox
 from streams.llm.unfinished import Unfinished
-from streams.messages import LlmJob
 from streams.topics import MIB
 from streams.worker.delivery import deliveries
 from streams.worker.letters import Origin

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from dyngraph.events import Item
+from streams.artefact_messages import ItemVector, LlmJob
 from streams.codec import BadMessage, decode
-from streams.messages import ItemVector, LlmJob
 from streams.settings import Settings
 from streams.topics import MIB
 from streams.worker.compact import CompactReader, key_of

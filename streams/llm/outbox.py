@@ -8,9 +8,9 @@ import faust
 
 from dyngraph.profiles import UserProfile
 from llm_workers.protocols import LlmError, Spent
+from streams.artefact_messages import Cost, ItemVector, LlmJob
 from streams.artefacts import profile_message
 from streams.codec import encode
-from streams.messages import Cost, ItemVector, LlmJob
 from streams.settings import Settings
 from streams.worker.letters import Letters, Origin
 

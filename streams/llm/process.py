@@ -26,6 +26,7 @@ from llm_workers.producers.terms import Terms
 from llm_workers.protocols import LlmError
 from llm_workers.work import Outcome, ProfileJob, Workbench, WorkConfig
 from streams.admin import check_topics
+from streams.artefact_messages import LlmJob
 from streams.llm.erasing import Erasing
 from streams.llm.http_port import LlmPort
 from streams.llm.item_vectors import ItemVectorMaker
@@ -36,7 +37,6 @@ from streams.llm.outbox import Outbox, told
 from streams.llm.parts import Parts, build_parts, llm_config, llm_dir
 from streams.llm.requests import request_of
 from streams.llm.unfinished import Unfinished
-from streams.messages import LlmJob
 from streams.settings import Settings
 from streams.worker.app import WorkerApp, build_app
 from streams.worker.background import Background

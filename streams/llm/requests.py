@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dyngraph.events import Item
 from llm_workers.protocols import ProfileRequest
 from llm_workers.requests import past_item
+from streams.artefact_messages import LlmJob
 from streams.codec import BadMessage, decode
 from streams.consumer import latest_by_key, read_to_end
-from streams.messages import ItemMessage, LlmJob
+from streams.messages import ItemMessage
 from streams.settings import Settings
 from streams.topics import MIB
 

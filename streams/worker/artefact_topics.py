@@ -1,4 +1,5 @@
-"""What LLM workers made, on its way into the shards: `profiles` and `item-vectors`, through a consumer without a group.
+"""What LLM workers made, on its way into the shards: `profiles`, `reasoning-graphs` and `item-vectors`, through a
+consumer without a group.
 
 Nothing waits for it: lists are made before these topics are read to the end, and without them. A shard is given them
 only when it has caught up with its log, since a profile of a user it does not know yet would be refused. A shard that
@@ -13,15 +14,17 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from dyngraph.graph import DynamicGraph
 from dyngraph.profiles import UserProfile
+from dyngraph.reasoning import ReasoningGraph as Graph
 from dyngraph.shard import Shard
-from streams.artefacts import user_profile
+from streams.artefact_messages import ItemVector, Profile, ReasoningGraph
+from streams.artefacts import reasoning_graph, user_profile
 from streams.codec import KEY_MISMATCH, NULL_KEY, BadMessage, decode
-from streams.messages import ItemVector, Profile
 from streams.partitioning import partition_of
 from streams.settings import Settings
 from streams.topics import MIB
@@ -30,6 +33,8 @@ from streams.worker.letters import Letters, Origin
 from streams.worker.shards import ShardHost
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TURN = 64
 """Records that are handed to a shard in one turn: a step that comes meanwhile waits for no more than these."""
@@ -42,18 +47,21 @@ LOOK_AGAIN_S = 0.2
 
 
 class ArtefactTopics:
-    """Offers what the two topics hold to the shards of this worker that have caught up."""
+    """Offers what the topics hold to the shards of this worker that have caught up."""
 
     def __init__(self, broker: str, settings: Settings, graph: GraphAgent, host: ShardHost, letters: Letters) -> None:
+        self._prefix = settings.prefix
         self.taken: Counter[str] = Counter()
         """Records handed to shards, by topic (table name)."""
         self._graph = graph
         self._host = host
         self._letters = letters
         self._profiles = TopicPartition(settings.topic("profiles"), 0)
+        self._reasoning = TopicPartition(settings.topic("reasoning-graphs"), 0)
         self._vectors = TopicPartition(settings.topic("item-vectors"), 0)
+        self._topics = (self._profiles, self._reasoning, self._vectors)
         self._given: dict[Lane, dict[TopicPartition, int]] = {}
-        self._told = {self._profiles: -1, self._vectors: -1}
+        self._told = dict.fromkeys(self._topics, -1)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker.split(","),
             client_id="evergraph-artefacts",
@@ -67,7 +75,7 @@ class ArtefactTopics:
     async def run(self) -> None:
         """Read and offer until cancelled."""
         await self._consumer.start()
-        self._consumer.assign([self._profiles, self._vectors])
+        self._consumer.assign(list(self._topics))
         while True:
             await self._begin_again_for_newcomers()
             if not self._given:
@@ -75,8 +83,7 @@ class ArtefactTopics:
                 continue
             fetched = await self._consumer.getmany(timeout_ms=2 * FETCH_WAIT_MS, max_records=TURN)
             for tp, records in fetched.items():
-                take = self._take_profiles if tp == self._profiles else self._take_vectors
-                await take(records)
+                await self._take(tp, records)
                 for given in self._given.values():
                     given[tp] = max(given[tp], records[-1].offset + 1)
 
@@ -86,30 +93,48 @@ class ArtefactTopics:
 
     async def _begin_again_for_newcomers(self) -> None:
         caught_up = [lane for lane in self._graph.lanes.values() if lane.caught_up.is_set()]
-        self._given = {lane: self._given.get(lane, {self._profiles: -1, self._vectors: -1}) for lane in caught_up}
-        for tp in (self._profiles, self._vectors):
+        self._given = {lane: self._given.get(lane, dict.fromkeys(self._topics, -1)) for lane in caught_up}
+        for tp in self._topics:
             if any(given[tp] < 0 for given in self._given.values()):
                 await self._consumer.seek_to_beginning(tp)
                 for given in self._given.values():
                     given[tp] = max(given[tp], 0)
 
-    async def _take_profiles(self, records: Sequence[Any]) -> None:
-        wanted: dict[Lane, dict[str, UserProfile]] = {}
+    async def _take(self, tp: TopicPartition, records: Sequence[Any]) -> None:
+        if tp == self._vectors:
+            await self._take_vectors(records)
+        elif tp == self._profiles:
+            profiles = await self._of_users(tp, Profile, records, profile_of)
+            for lane, newest in profiles.items():
+                await self._offer(lane, partial(Shard.offer_profiles, profiles=newest), len(newest))
+        else:
+            made = await self._of_users(tp, ReasoningGraph, records, reasoning_of)
+            for lane, graphs in made.items():
+                await self._offer(lane, partial(Shard.offer_reasoning, graphs=graphs), len(graphs))
+
+    async def _of_users(
+        self,
+        tp: TopicPartition,
+        kind: type[Any],
+        records: Sequence[Any],
+        kept_form: Callable[[Any, DynamicGraph], T],
+    ) -> dict[Lane, list[T]]:
+        """What the records hold for each shard that lacks it: of each user the newest."""
+        wanted: dict[Lane, dict[str, T]] = {}
         for record in records:
             lane = self._graph.lanes.get(partition_of(record.key or b"", self._host.partitions))
             if record.value is None:  # taken back: what the shard held of it went with the user's tombstone
                 if lane in wanted and record.key is not None:
                     wanted[lane].pop(record.key.decode(errors="replace"), None)
                 continue
-            message = await self._decoded(Profile, record, lambda message: message.entity_id)
+            message = await self._decoded(kind, record, lambda message: message.entity_id)
             if message is None or self._host.erased_since(message.entity_id, message.erasures):
                 continue
-            if lane is not None and self._lacks(lane, self._profiles, record.offset):
-                wanted.setdefault(lane, {})[message.entity_id] = user_profile(message, _text_width(lane))
-        for lane, profiles in wanted.items():
-            newest = list(profiles.values())
-            await self._offer(lane, partial(Shard.offer_profiles, profiles=newest), len(newest))
-            self.taken["profiles"] += len(newest)
+            if lane is not None and self._lacks(lane, tp, record.offset):
+                graph = lane.hosted.shard.engine.graph
+                wanted.setdefault(lane, {})[message.entity_id] = kept_form(message, graph)
+        self.taken[tp.topic.removeprefix(self._prefix)] += sum(map(len, wanted.values()))
+        return {lane: list(newest.values()) for lane, newest in wanted.items()}
 
     async def _take_vectors(self, records: Sequence[Any]) -> None:
         vectors: dict[str, bytes] = {}
@@ -156,5 +181,11 @@ class ArtefactTopics:
             return None
 
 
-def _text_width(lane: Lane) -> int:
-    return lane.hosted.shard.engine.graph.profiles.width
+def profile_of(message: Profile, graph: DynamicGraph) -> UserProfile:
+    """What a graph keeps of a published profile."""
+    return user_profile(message, graph.profiles.width)
+
+
+def reasoning_of(message: ReasoningGraph, graph: DynamicGraph) -> Graph:
+    """What a graph keeps of a published reasoning graph."""
+    return reasoning_graph(message, graph.reasoning.width)

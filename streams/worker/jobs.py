@@ -1,7 +1,7 @@
 """Jobs for LLM workers, out of what a shard wants after its steps.
 
 A step only leaves its wishes here; sending is a task of its own, so that no list waits for it. Before the shard has
-caught up nothing is sent, and of one user's wishes only the newest is: the ones before it are covered by it.
+caught up nothing is sent, and of one user's wishes of a kind only the newest is: the ones before it are covered by it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import faust
+import msgspec
 
 from dyngraph.refreshing import Wanted
+from streams.artefact_messages import MAX_PAST, LlmJob, PastEntry, RelatedEntry
+from streams.artefacts import reasoning_body
 from streams.codec import encode, job_id
-from streams.messages import MAX_PAST, Horizon, LlmJob, PastEntry
+from streams.messages import Horizon
 from streams.settings import Settings
 from streams.worker.counters import Counters
 from streams.worker.shards import HostedShard
@@ -23,7 +26,7 @@ from streams.worker.shards import HostedShard
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000
-"""Users whose job waits to be sent; beyond it the oldest are dropped: the policy asks again when patience ends."""
+"""Jobs that wait to be sent; beyond it the oldest are dropped: the policy asks again when patience ends."""
 
 
 class Wish(NamedTuple):
@@ -42,7 +45,7 @@ class Jobs(Protocol):
 
 
 class NoJobs:
-    """Nobody makes profiles for this worker."""
+    """Nobody makes artefacts for this worker."""
 
     def ask(self, wanted: Sequence[Wanted]) -> None:
         """Nothing follows."""
@@ -56,14 +59,14 @@ class JobMaker:
         self._app = app
         self._topic = settings.topic("llm-jobs")
         self._counters = counters
-        self._waiting: dict[str, Wish] = {}
+        self._waiting: dict[tuple[str, str], Wish] = {}
         self._asked = asyncio.Event()
 
     def ask(self, wanted: Sequence[Wanted]) -> None:
         """Take in what a step wants."""
         for one in wanted:
-            self._waiting.pop(one.user_id, None)
-            self._waiting[one.user_id] = Wish(one, self._hosted.erasures.newest)
+            self._waiting.pop((one.kind, one.user_id), None)
+            self._waiting[one.kind, one.user_id] = Wish(one, self._hosted.erasures.newest)
         while len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
         if self._waiting:
@@ -87,9 +90,10 @@ def job_message(wish: Wish, partition: int) -> LlmJob:
     """The published form."""
     wanted = wish.wanted
     past = wanted.past[-MAX_PAST:]
+    related: Any = [msgspec.structs.asdict(one) for one in wanted.related]
     return LlmJob(
-        job_id=job_id("profile", wanted.user_id, partition, wanted.offset),
-        kind="profile",
+        job_id=job_id(wanted.kind, wanted.user_id, partition, wanted.offset),
+        kind=wanted.kind,
         entity_id=wanted.user_id,
         entity="user",
         horizon=Horizon(ts_ms=max(wanted.ts, 0), offset=wanted.offset, partition=partition),
@@ -97,6 +101,8 @@ def job_message(wish: Wish, partition: int) -> LlmJob:
         reason=wanted.reason,
         events=wanted.events,
         past=tuple(PastEntry(item_id=item, ts_ms=max(ts, 0), weight=weight) for item, ts, weight in past),
+        related=tuple(RelatedEntry(**one) for one in related),
+        previous=reasoning_body(wanted.previous) if wanted.previous is not None else None,
         erasures=wish.erasures,
     )
 

@@ -15,9 +15,10 @@ from worker_process import READY_WITHIN_S, WorkerProcess, producer, records
 
 from llm_workers.cache import AnswerCache
 from streams.admin import create_topics
+from streams.artefact_messages import ItemVector, LlmJob, PastEntry, Profile
 from streams.codec import encode, job_id
 from streams.consumer import Record, read_to_end
-from streams.messages import DeadLetter, Horizon, ItemMessage, ItemVector, LlmJob, PastEntry, Profile
+from streams.messages import DeadLetter, Horizon, ItemMessage
 from streams.supervisor import is_ready
 
 pytestmark = pytest.mark.slow

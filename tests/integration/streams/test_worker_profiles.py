@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from worker_process import WorkerProcess, event, keyed, producer, records, worker
 
+from streams.artefact_messages import ItemVector, LlmJob, Profile
 from streams.cli.recommend import WorkerUnreachable
 from streams.codec import encode, job_id
-from streams.messages import DeadLetter, ItemVector, LlmJob, Profile
+from streams.messages import DeadLetter
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from dyngraph.profiles import UserProfile
 from llm_workers.protocols import Facets, LlmError, ProducedProfile, ProducerName, ProfileRequest
-from llm_workers.work import Outcome, ProfileJob, Workbench, WorkConfig
+from llm_workers.work import Job, Outcome, Workbench, WorkConfig
+from llm_workers.work.making import profile_maker
 
 Answer = Callable[[ProfileRequest], Coroutine[Any, Any, object]]
 """What a producer does with a request."""
@@ -16,9 +17,9 @@ Answer = Callable[[ProfileRequest], Coroutine[Any, Any, object]]
 QUICK = WorkConfig(concurrency=2, attempts=3, first_wait_s=0.01, longest_wait_s=0.05, deadline_s=5)
 
 
-def job(user: str, ts: int, priority: float = 0.5, offset: int = 0) -> ProfileJob:
+def job(user: str, ts: int, priority: float = 0.5, offset: int = 0) -> Job[ProfileRequest]:
     """Of a horizon."""
-    return ProfileJob(ProfileRequest(user, ts, offset, 3, ()), f"{user}:{ts}:{offset}", priority)
+    return Job(ProfileRequest(user, ts, offset, 3, ()), f"{user}:{ts}:{offset}", priority)
 
 
 def made(request: ProfileRequest) -> ProducedProfile:
@@ -57,21 +58,23 @@ class WorkRig:
         encode: Callable[[Facets], bytes] | None = None,
     ) -> None:
         self.producer = Producer(answer)
-        self.published, self.given_up = list[UserProfile](), list[tuple[ProfileJob, LlmError]]()
+        self.published, self.given_up = list[UserProfile](), list[tuple[Job[ProfileRequest], LlmError]]()
         self.publish_s, self.refuses_to_publish = 0.0, False
-        self.bench = Workbench(self.producer, self._publish, self._dead, encode, config)
+        self.bench = Workbench(
+            profile_maker(self.producer, encode, config.deadline_s), self._publish, self._dead, config
+        )
 
-    async def _publish(self, profile: UserProfile, job: ProfileJob) -> None:
+    async def _publish(self, profile: UserProfile, job: Job[ProfileRequest]) -> None:
         assert (profile.user_id, profile.ts) == (job.request.user_id, job.request.ts)
         await asyncio.sleep(self.publish_s)
         if self.refuses_to_publish:
             raise ConnectionError("no broker")
         self.published.append(profile)
 
-    async def _dead(self, job: ProfileJob, error: LlmError) -> None:
+    async def _dead(self, job: Job[ProfileRequest], error: LlmError) -> None:
         self.given_up.append((job, error))
 
-    async def all_of(self, *jobs: ProfileJob) -> list[Outcome]:
+    async def all_of(self, *jobs: Job[ProfileRequest]) -> list[Outcome]:
         """Put them, and wait until all are finished."""
         return await asyncio.wait_for(asyncio.gather(*(self.bench.put(one) for one in jobs)), 10)
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from dyngraph.profiles import UserProfile
+from streams.artefact_messages import Cost, LlmJob, PastEntry, Profile
 from streams.artefacts import profile_message, user_profile
 from streams.codec import decode, encode
 from streams.llm.parts import llm_config
 from streams.llm.process import llm_settings, work_config
 from streams.llm.unfinished import REMEMBERED, Unfinished
-from streams.messages import Cost, Horizon, LlmJob, PastEntry, Profile
+from streams.messages import Horizon
 from streams.settings import Settings, SettingsError, as_environment, load_settings
 from streams.worker.erasures import Erasures
 

@@ -1,0 +1,51 @@
+"""Reasoning graphs kept on disk: several rows and seeds read the same ones, and building takes minutes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from evaluation.coded import CodedLog
+from evaluation.reasoning.held_out import HeldOutHistories
+from evaluation.reasoning.rows import ChainBuilding
+from models.llmrg.chains import PlacedChains
+
+_KEPT = (
+    "place",
+    "came_from",
+    "concept",
+    "imagined_place",
+    "imagined_step",
+    "imagined_item",
+    "imagined_score",
+    "vectors",
+)
+
+
+class KeptChains:
+    """A :class:`~evaluation.reasoning.rows.ChainBuilding` before another one, which is asked once for each log, split
+    and threshold. ``name`` tells builders with other settings apart."""
+
+    def __init__(self, build: ChainBuilding, folder: Path, name: str) -> None:
+        self._build, self._folder, self._name = build, folder, name
+
+    def __call__(self, log: CodedLog, data: HeldOutHistories, threshold: float | None) -> PlacedChains:
+        """From the folder, or built and put there."""
+        path = self._folder / f"{self._key(log, data, threshold)}.chains"
+        if path.exists():
+            return PlacedChains(histories=data.histories, **load_file(path))
+        chains = self._build(log, data, threshold)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        written = path.with_suffix(".writing")
+        save_file({name: np.ascontiguousarray(getattr(chains, name)) for name in _KEPT}, written)
+        written.replace(path)
+        return chains
+
+    def _key(self, log: CodedLog, data: HeldOutHistories, threshold: float | None) -> str:
+        parts = hashlib.sha256(f"{self._name} {threshold} {log.digest}".encode())
+        for array in (data.rows, data.learned, data.validation, data.tests):
+            parts.update(np.ascontiguousarray(array).tobytes())
+        return parts.hexdigest()[:24]

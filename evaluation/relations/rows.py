@@ -1,0 +1,48 @@
+"""The rows of the study: what each changes about KDA with latent relations, and which row it is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from evaluation.profiles.stock import TextModel
+from models.lrd.config import LrdConfig
+
+_BASE: dict[str, Any] = {"latent": 0, "lambda_": 0.0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    against: str | None = None
+    """The row that it should beat."""
+    texts: TextModel = "minilm"
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def config(self, common: LrdConfig, seed: int) -> LrdConfig:
+        """The study's common settings with this row's changes."""
+        return msgspec.structs.replace(common, seed=seed, **self.changes)
+
+
+MAIN = (
+    Row("kda", changes=_BASE),
+    Row("kda+lrd", "kda"),
+    Row("rcf", changes={"recommender": "rcf", **_BASE}),
+    Row("rcf+lrd", "rcf", changes={"recommender": "rcf"}),
+)
+CONTROLS = (
+    Row("kda+lrd, lambda = 0", "kda", changes={"lambda_": 0.0}),
+    Row("kda+lrd, random vectors", "kda", texts="random"),
+    Row("kda+lrd, K = 2", "kda", changes={"latent": 2}),
+    Row("kda+lrd, K = 4", "kda", changes={"latent": 4}),
+    Row("kda+lrd, K = 16", "kda", changes={"latent": 16}),
+    Row("kda+lrd, entropy subtracted", "kda", changes={"entropy": "subtracted"}),
+    Row("kda+lrd, q at inference", "kda", changes={"posterior_at_inference": True}),
+    Row("kda+lrd, K = 0", "kda", changes={"latent": 0}),
+)
+"""For ``kda+lrd, lambda = 0`` the relation slots are there and nothing is reconstructed."""
+ROWS = {row.name: row for row in (*MAIN, *CONTROLS)}

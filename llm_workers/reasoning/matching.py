@@ -1,0 +1,60 @@
+"""Names that somebody imagined, matched to items of the catalogue by text vectors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence, Set
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dyngraph.events import Item
+from llm_workers.protocols import TextEncoder
+from llm_workers.reasoning.protocol import Match
+from llm_workers.vectors.items import encode_items
+
+CUT_OFF = 0.5
+"""Least cosine of a name and an item's text."""
+
+
+class VectorMatcher:
+    """A :class:`~llm_workers.reasoning.protocol.Matcher` over the items that it was given; the catalogue may grow."""
+
+    def __init__(self, encoder: TextEncoder, *, cut_off: float = CUT_OFF) -> None:
+        self._encoder, self._cut_off = encoder, cut_off
+        self._rows: dict[str, int] = {}
+        self._ids: list[str] = []
+        self._vectors = np.zeros((64, encoder.width), np.float32)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Encode items, new ones or anew; those without text are left out. Blocks."""
+        for item, vector in encode_items(list(items), self._encoder):
+            self.put(item.item_id, vector)
+
+    def put(self, item_id: str, vector: NDArray[np.floating]) -> None:
+        """An item with its vector ``[w]`` of length 1, in the place of the one that it had."""
+        row = self._rows.setdefault(item_id, len(self._ids))
+        if row == len(self._ids):
+            self._ids.append(item_id)
+            if row == len(self._vectors):
+                self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+        self._vectors[row] = vector
+
+    def drop(self, item_id: str) -> None:
+        """An item is no longer to be had."""
+        if (row := self._rows.get(item_id)) is not None:
+            self._vectors[row] = 0
+
+    async def match(self, names: Sequence[str], barred: Set[str]) -> list[Match | None]:
+        """The most similar item that is not barred, if its cosine reaches the cut-off; of equal ones the first put."""
+        if not names or not self._ids:
+            return [None] * len(names)
+        wanted = await asyncio.to_thread(self._encoder.encode, list(names))
+        cosines = wanted.astype(np.float32) @ self._vectors[: len(self._ids)].T
+        cosines[:, [row for item_id in barred if (row := self._rows.get(item_id)) is not None]] = -np.inf
+        best = cosines.argmax(axis=1)
+        found = zip(best.tolist(), cosines[np.arange(len(names)), best].tolist(), strict=True)
+        return [Match(self._ids[row], min(cosine, 1.0)) if cosine >= self._cut_off else None for row, cosine in found]

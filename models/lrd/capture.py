@@ -1,0 +1,76 @@
+"""What a query of LRD is computed from, as it was before the user's event: rows and gaps, so that everything learned
+lies on the gradient path whenever the gradient is taken.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dyngraph.protocols import Queries
+from dyngraph.state import State
+from models.sources.history import HistorySource
+
+MINUTE_MS = 60_000
+
+
+class Asked(NamedTuple):
+    """n questions "what next for this user now?"."""
+
+    users: Tensor
+    """``[n]`` user rows, 0 for an unknown one."""
+    past: Tensor
+    """``[n, H]`` item rows, newest first, then 0."""
+    minutes: Tensor
+    """``[n, H]`` float32 since the last visit to each."""
+
+
+class Examples(NamedTuple):
+    """E events: the user of question e took item row ``items[e]``."""
+
+    asked: Asked
+    items: Tensor
+    """``[E]``"""
+
+    @property
+    def events(self) -> int:
+        """E."""
+        return int(self.items.shape[0])
+
+
+def ask(history: HistorySource, queries: Queries, width: int) -> Asked:
+    """The latest ``width`` items of the queries' users, as of the queries' moments."""
+    past, when = history.visits(queries.users, width, queries.earlier)
+    minutes = (queries.ts.unsqueeze(1) - when).clamp(min=0).float() / MINUTE_MS
+    return Asked(queries.users, past, minutes * (past > 0))
+
+
+def pick(asked: Asked, places: Tensor) -> Asked:
+    """The questions at ``places [m]``."""
+    return Asked(*(column[places] for column in asked))
+
+
+def together(first: Examples | None, second: Examples) -> Examples:
+    """The examples of both."""
+    if first is None:
+        return second
+    asked = Asked(*(torch.cat(pair) for pair in zip(first.asked, second.asked, strict=True)))
+    return Examples(asked, torch.cat((first.items, second.items)))
+
+
+def without_user(examples: Examples, user: int) -> Examples | None:
+    """The examples of all others, None if there are none."""
+    places = (examples.asked.users != user).nonzero().squeeze(1)
+    return Examples(pick(examples.asked, places), examples.items[places]) if len(places) else None
+
+
+def flat(examples: Examples) -> State:
+    """Examples as named tensors."""
+    return {**examples.asked._asdict(), "items": examples.items}
+
+
+def restored(state: State) -> Examples:
+    """Inverse of :func:`flat`."""
+    return Examples(Asked(*(state[name] for name in Asked._fields)), state["items"])

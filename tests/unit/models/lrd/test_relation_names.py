@@ -1,0 +1,95 @@
+"""Relations are named by what their strongest pairs say more often than others."""
+
+from __future__ import annotations
+
+from dyngraph.events import Item
+from dyngraph.relations import Pair, RelationSlot, RelationTable
+from models.lrd.naming import name_by_terms, named
+
+BRANDS, SHELVES = ("OPI", "Essie", "Nivea", "Dove"), ("Nail Polish", "Shampoos", "Conditioners", "Lotions")
+ITEMS = {
+    f"{brand}-{shelf}-{number}": Item(
+        f"{brand}-{shelf}-{number}", title=f"{brand} {shelf[:-1]} number {number}", brand=brand,
+        categories=(f"Beauty > {shelf}",),
+    )
+    for brand in BRANDS
+    for shelf in SHELVES
+    for number in range(6)
+}  # fmt: skip
+
+
+def pairs(first: tuple[str, str], second: tuple[str, str]) -> list[Pair]:
+    return [Pair(f"{'-'.join(first)}-{n}", f"{'-'.join(second)}-{(n + 1) % 6}", 0.9) for n in range(6)]
+
+
+def everything() -> list[Pair]:
+    ids = sorted(ITEMS)
+    return [Pair(ids[at], ids[at - shift], 1.0) for shift in (1, 7, 31) for at in range(len(ids))]
+
+
+def test_a_brand_a_shelf_and_a_way_between_shelves_name_a_relation() -> None:
+    same_brand = [
+        pair for shelf in SHELVES for pair in pairs(("OPI", shelf), ("OPI", SHELVES[SHELVES.index(shelf) - 1]))
+    ]
+    assert name_by_terms(same_brand, ITEMS, everything()) == "both OPI"
+    polish = [
+        pair
+        for brand in BRANDS
+        for pair in pairs((brand, "Nail Polish"), (BRANDS[BRANDS.index(brand) - 1], "Nail Polish"))
+    ]
+    assert name_by_terms(polish, ITEMS, everything()) in (
+        "same shelf: Nail Polish",
+        "both say “nail”",
+        "both say “polis”",
+    )
+    washed = [
+        pair
+        for brand in BRANDS
+        for pair in pairs((brand, "Shampoos"), (BRANDS[BRANDS.index(brand) - 1], "Conditioners"))
+    ]
+    assert name_by_terms(washed, ITEMS, everything()) == "Shampoos with Conditioners"
+
+
+def test_a_name_that_is_taken_goes_to_nobody_else() -> None:
+    own = pairs(("OPI", "Lotions"), ("OPI", "Shampoos"))
+    first = name_by_terms(own, ITEMS, everything())
+    assert name_by_terms(own, ITEMS, everything(), taken=[first]) not in ("", first)
+
+
+def test_pairs_as_usual_as_any_other_have_no_name() -> None:
+    assert name_by_terms(everything()[::5], ITEMS, everything()) == ""
+    assert name_by_terms([], ITEMS, everything()) == ""
+
+
+def test_items_without_text_or_unknown_say_nothing() -> None:
+    silent = [Pair("x", "y", 1.0), Pair("y", "gone", 1.0)] * 5
+    known = ITEMS | {"x": Item("x"), "y": Item("y")}
+    assert name_by_terms(silent, known, everything()) == ""
+    own = pairs(("OPI", "Lotions"), ("OPI", "Shampoos"))
+    assert name_by_terms([*silent, *own], known, everything()) == name_by_terms(own, known, everything())
+
+
+def test_two_items_with_equal_titles_are_the_same_by_another_number() -> None:
+    doubled = {f"{n}{side}": Item(f"{n}{side}", title=f"{'abcdefgh'[n] * 4} cream") for n in range(8) for side in "lr"}
+    twins = [Pair(f"{n}l", f"{n}r", 0.9) for n in range(8)]
+    others = [Pair(f"{n}l", f"{(n + 1) % 8}r", 0.9) for n in range(8)]
+    assert name_by_terms(twins, doubled, others) == "the same by another number"
+
+
+def table() -> RelationTable:
+    groups = [
+        pairs(("OPI", "Lotions"), ("OPI", "Shampoos")) + pairs(("OPI", "Shampoos"), ("OPI", "Nail Polish")),
+        pairs(("Nivea", "Shampoos"), ("Dove", "Conditioners")) + pairs(("Essie", "Shampoos"), ("OPI", "Conditioners")),
+        [],
+    ]
+    slots = [RelationSlot(bytes(4), usage, tuple(own)) for usage, own in zip((0.2, 0.7, 0.1), groups, strict=True)]
+    return RelationTable(4, 10, 3, tuple(slots), "")
+
+
+def test_a_table_is_named_slot_by_slot_the_same_way_every_time() -> None:
+    found = named(table(), ITEMS)
+    assert [slot.name for slot in found.slots] == ["both OPI", "Shampoos with Conditioners", ""]
+    assert found.producer == "statistical"
+    assert found.label(3) == "latent relation 3"
+    shuffled = dict(sorted(ITEMS.items(), key=lambda entry: entry[0][::-1]))
+    assert named(table(), shuffled) == found
