@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -30,8 +31,10 @@ from evaluation.protocols.outcome import Outcome, OutcomeBuilder
 from evaluation.protocols.plan import TRAIN_UNTIL, Plan, evaluated_rows
 from evaluation.ranking import middle_ranks, top_items
 from evaluation.readers.log import InteractionLog
+from evaluation.reasoning.feed import counting_feed
 from models.baselines.recommender import Setting
 from models.dynllm import DynLLMConfig
+from models.llmrg.online import StreamChainsConfig
 from models.lrd.stream_config import StreamLrdConfig
 from models.system import SystemConfig, build_engine
 
@@ -63,16 +66,20 @@ def run_engine(
         without=without,
         seed=plan.seed,
         dynllm=DynLLMConfig(text_dim=text.width) if text is not None and "profiles" in parts else None,
+        chains=StreamChainsConfig(text_dim=text.width) if text is not None and "chains" in parts else None,
         relations=_relations(text.width) if text is not None and "relations" in parts else None,
     )
     engine = build_engine(config)
     engine.kept = plan.k
     engine.graph.catalogue.put(log.items)
-    feed = None
+    feeds: list[Feed] = []
     if text is not None:
         engine.graph.texts.put(text.of_items(log.items))
         if "profiles" in parts:
-            feed = ProfileFeed(policy(engine), [Line(statistical(log.items), text.of_facets, engine.graph.profiles)])
+            line = Line(statistical(log.items), text.of_facets, engine.graph.profiles)
+            feeds.append(ProfileFeed(policy(engine), [line]))
+        if "chains" in parts:
+            feeds.append(counting_feed(engine, log.items, text))
     ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
     settings: dict[str, Setting] = {
         "batch": batch,
@@ -81,10 +88,18 @@ def run_engine(
         "sources": ", ".join(source.name for source in engine.sources),
     }
     builder = OutcomeBuilder(coded, plan, name, settings)
-    walk = Walk(engine, ordered, coded, plan, {WHOLE: builder}, progress, batch, feed)
+    walk = Walk(engine, ordered, coded, plan, {WHOLE: builder}, progress, batch, feeds)
     begun = time.perf_counter()
     events = walk.held_out() if held else walk.in_time()
     return builder.outcome(time.perf_counter() - begun, events)
+
+
+class Feed(Protocol):
+    """What brings artefacts to the engine's graph."""
+
+    def after_step(self, engine: Engine, step: StepResult, offset: int) -> None:
+        """Take in what a step did (``offset``: the last one applied), and bring what is due by now."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,8 @@ class Walk:
     """Of the engine (:data:`WHOLE`), or of models that are ranked beside it."""
     progress: Progress
     batch: int
-    feed: ProfileFeed | None = None
+    feeds: Sequence[Feed] = ()
+    """What brings artefacts after each step."""
     beside: Sequence[Scorer] = ()
     """Models that are ranked at the events that count."""
 
@@ -160,8 +176,8 @@ class Walk:
             self.engine.scorers = list(self.beside) if ranked else []
             apart = self.coded.target[start:stop] if self.plan.leave_out_group else None
             result = self.engine.step(list(islice(events, stop - start)), learn=learns(stop), apart=apart)
-            if self.feed is not None:
-                self.feed.after_step(self.engine, result, stop - 1)
+            for feed in self.feeds:
+                feed.after_step(self.engine, result, stop - 1)
             yield start, stop, result
 
     def _follow(self, log: InteractionLog, seq: int) -> None:

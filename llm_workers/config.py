@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,6 +29,9 @@ class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     producer: ProducerName = "statistical"
     """Who makes profiles; the default needs no model, no key and no network."""
+    reasoner: Literal["", "endpoint", "embedded", "statistical"] = ""
+    """Who makes reasoning graphs. Empty: the endpoint where that makes the profiles, else counting: a graph takes several
+    answers per event, and the embedded model's are slow and no better than chance."""
 
     # --- the endpoint
     base_url: str = OPENAI_URL
@@ -81,6 +84,12 @@ class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if self.producer not in get_args(ProducerName):
             raise LlmConfigError(f"producer = {self.producer!r}: is one of {', '.join(get_args(ProducerName))}")
+        if self.reasoner and self.reasoner not in get_args(ProducerName):
+            raise LlmConfigError(
+                f"reasoner = {self.reasoner!r}: is empty or one of {', '.join(get_args(ProducerName))}"
+            )
+        if self.reasoner == "endpoint" and self.producer != "endpoint":
+            raise LlmConfigError("reasoner = 'endpoint': needs producer = 'endpoint' as well; set both")
         for name in (*ABOVE_ZERO, *MAY_BE_ZERO):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0 or (value == 0 and name in ABOVE_ZERO):

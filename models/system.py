@@ -17,10 +17,12 @@ from dyngraph.shard import Shard, ShardConfig
 from models.diversity import MaximalMarginalRelevance
 from models.dynllm import DynLLM, DynLLMConfig
 from models.exploration import ExplorationConfig, ExplorationSlot
+from models.llmrg.online import OnlineChains, StreamChainsConfig
 from models.lrd.online import OnlineRelations
 from models.lrd.stream_config import StreamLrdConfig
 from models.ranker import GatedRanker
 from models.sources.attributes import AttributeSource
+from models.sources.chains import ChainSource
 from models.sources.graph import GraphSource
 from models.sources.history import DAY_MS, HistorySource
 from models.sources.newcomers import NewcomerSource
@@ -42,6 +44,8 @@ class SystemConfig(msgspec.Struct, frozen=True):
     """User profiles and item texts as a source; None: without them."""
     relations: StreamLrdConfig | None = None
     """Latent relations between items as a source; None: without them."""
+    chains: StreamChainsConfig | None = None
+    """Users' reasoning graphs as a source; None: without them."""
     popularity_half_life: float = 7.0
     trend_half_life: float = 1.0
     history_half_life: float = 30.0
@@ -76,7 +80,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     """An empty engine. Raises ValueError for an unknown source name in ``without``."""
     config = config or SystemConfig()
     encoder = TGN(msgspec.structs.replace(config.tgn, seed=config.seed))
-    graph = encoder.graph(text_dim=_text_dim(config))
+    graph = encoder.graph(text_dim=_text_dim(config), concept_dim=config.chains.text_dim if config.chains else 0)
     history = HistorySource(config.history_half_life * DAY_MS, config.history_capacity)
     popularity = PopularitySource(
         config.trend_half_life * DAY_MS,
@@ -87,6 +91,7 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
     sources: list[Source] = [
         GraphSource(encoder),
         *([ProfileSource(_dynllm(config, encoder, graph))] if config.dynllm is not None else []),
+        *([ChainSource(_chains(config, encoder, graph))] if config.chains is not None else []),
         *([RelationSource(_relations(config, graph), history)] if config.relations is not None else []),
         TransitionSource(history),
         NewcomerSource(history),
@@ -126,10 +131,17 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
 def _text_dim(config: SystemConfig) -> int:
     """Width of item texts, 0 where nothing reads them. Raises ValueError where parts do not agree."""
     widths = {config.dynllm.text_dim} if config.dynllm is not None else set()
+    widths |= {config.chains.text_dim} if config.chains is not None else set()
     widths |= {config.relations.method.text_dim} if config.relations is not None else set()
     if len(widths) > 1:
         raise ValueError(f"text vectors are to be {sorted(widths)} numbers wide at once; give all parts one text_dim")
     return widths.pop() if widths else 0
+
+
+def _chains(config: SystemConfig, encoder: TGN, graph: DynamicGraph) -> OnlineChains:
+    assert config.chains is not None
+    made = msgspec.structs.replace(config.chains, temporal_dim=config.tgn.dim, seed=config.seed)
+    return OnlineChains(made, lambda: encoder.item_vectors, graph.texts)
 
 
 def _relations(config: SystemConfig, graph: DynamicGraph) -> OnlineRelations:

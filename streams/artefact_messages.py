@@ -190,9 +190,15 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Relations(Artefact, frozen=True, kw_only=True):
-    """Topic `relations`: latent relations around an item."""
+    """Topic `relations`: a version of the latent relations that a graph worker has found, key its shard.
 
-    relations: Annotated[tuple[Relation, ...], Meta(max_length=1_000)] = ()
+    `relations` are the strongest pairs of each, by its number from 1; `names` are what reasons call them, empty where
+    nothing stands out, and `usage` the share of pairs that each is the strongest relation of.
+    """
+
+    relations: Annotated[tuple[Relation, ...], Meta(max_length=10_000)] = ()
+    names: Annotated[tuple[Label, ...], Meta(max_length=256)] = ()
+    usage: Annotated[tuple[Share, ...], Meta(max_length=256)] = ()
 
 
 class ReasoningChain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

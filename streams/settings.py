@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from llm_workers.config import LlmConfig
-from llm_workers.refresh.config import RefreshConfig
+from llm_workers.refresh.config import ReasoningRefreshConfig, RefreshConfig
 from streams.topics import DEFAULT_PREFIX, DEFAULT_SHARERS
 
 ENV_PREFIX = "EVERGRAPH_"
@@ -29,7 +29,11 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"llm": LlmConfig, "refresh": RefreshConfig}
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "llm": LlmConfig,
+    "refresh": RefreshConfig,
+    "reasoning_refresh": ReasoningRefreshConfig,
+}
 
 NULLABLE = frozenset({"llm.temperature"})
 """Settings whose default is a value and which may be none."""
@@ -111,9 +115,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lists_per_call: Positive = 64
     """Users listed in one call; more waiting means more coalescing."""
 
-    # --- profiles
+    # --- LLM artefacts
     profiles: bool = True
-    """Whether user profiles are asked for and taken in; with `up`, also whether an LLM worker runs that makes them."""
+    """Whether user profiles are asked for and taken in."""
+    reasoning: bool = True
+    """Whether reasoning graphs are asked for and taken in."""
+    relations: bool = True
+    """Whether latent relations between items are learned; item texts come from LLM workers."""
     llm_partitions: Annotated[int, Meta(ge=1, le=1_024)] = DEFAULT_SHARERS
     """Partitions of `llm-jobs` where it is created: at most so many LLM workers share the work."""
     llm_group_id: Annotated[str, Meta(min_length=1, max_length=200)] = "evergraph-llm"
@@ -121,9 +129,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     llm_http_port: Port = 0
     """An LLM worker's port; 0: any free one."""
     llm: LlmConfig = LlmConfig()
-    """Who makes profiles, and what it may cost."""
+    """Who makes profiles and reasoning graphs, and what it may cost."""
     refresh: RefreshConfig = RefreshConfig()
     """When a profile is worth making."""
+    reasoning_refresh: ReasoningRefreshConfig = ReasoningRefreshConfig()
+    """When a reasoning graph is worth going on with."""
 
     # --- outward
     http_host: str = "127.0.0.1"
@@ -143,6 +153,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Where weights are handed over."""
         return self.weights_dir or self.state_dir / "weights"
 
+    @property
+    def llm_layer(self) -> bool:
+        """Whether anything is wanted of LLM workers; with `up`, whether one runs."""
+        return self.profiles or self.reasoning or self.relations
+
     def topic(self, name: str) -> str:
         """The Kafka name of a topic."""
         return f"{self.prefix}{name}"
@@ -150,6 +165,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def consumer_group(self) -> str:
         """The group id within the tenant."""
         return f"{self.prefix}{self.group_id}"
+
+
+def llm_layer(on: bool | None) -> dict[str, bool | None]:
+    """The settings that `--llm` and `--no-llm` stand for."""
+    return dict.fromkeys(("profiles", "reasoning", "relations"), on)
 
 
 def load_settings(

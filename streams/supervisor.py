@@ -78,7 +78,7 @@ class Installation:
                 self._trainer = Child("trainer", self.settings.state_dir / "trainer.log", environment, self._tell)
                 self._trainer.start()
             self._environment = environment
-            if self.settings.profiles:
+            if self.settings.llm_layer:
                 self.start_llm()
         except BaseException:
             self.stop()

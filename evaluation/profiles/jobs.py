@@ -39,7 +39,7 @@ def jobs_along(
     line = Line(statistical(log.items), lambda several: [nothing] * len(several), graph.profiles)
     feed = ProfileFeed(policy(engine), [line], asked=asked.append)
     ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
-    walk = Walk(engine, ordered, coded, plan, {}, lambda done, figures: None, batch, feed)
+    walk = Walk(engine, ordered, coded, plan, {}, lambda done, figures: None, batch, [feed])
     for start, stop, _ in walk.steps(ordered, learns=lambda stop: False):
         yield from asked
         asked.clear()

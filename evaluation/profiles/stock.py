@@ -36,23 +36,25 @@ class TextStock:
     """
 
     def __init__(self, model: TextModel, folder: Path | None = None) -> None:
-        self._encoder = CachedEncoder(_encoder(model), Store((folder or cache_folder()) / "vectors.db", VECTORS_BYTES))
+        self.encoder: TextEncoder = CachedEncoder(
+            _encoder(model), Store((folder or cache_folder()) / "vectors.db", VECTORS_BYTES)
+        )
 
     @property
     def width(self) -> int:
         """Numbers per vector."""
-        return self._encoder.width
+        return self.encoder.width
 
     def of_items(self, items: Sequence[Item]) -> dict[str, bytes]:
         """Float16 vectors by id of the items that have a text."""
-        return {item.item_id: vector.astype("<f2").tobytes() for item, vector in encode_items(items, self._encoder)}
+        return {item.item_id: vector.astype("<f2").tobytes() for item, vector in encode_items(items, self.encoder)}
 
     def of_facets(self, several: Sequence[Facets]) -> list[bytes]:
         """As :func:`llm_workers.vectors.facets.facet_vectors`, for each."""
         phrases = (phrase for facets in several for facet in FACETS for phrase in getattr(facets, facet))
         # All that is new in one go: the text model is several times faster so.
-        self._encoder.encode(list(dict.fromkeys(phrases)))
-        return [facet_vectors(facets, self._encoder) for facets in several]
+        self.encoder.encode(list(dict.fromkeys(phrases)))
+        return [facet_vectors(facets, self.encoder) for facets in several]
 
 
 def cache_folder() -> Path:

@@ -103,7 +103,7 @@ def run_rows(
     builders = {name: OutcomeBuilder(coded, plan, name, _settings(name, batch, config)) for name in names}
     feed = ProfileFeed(policy(engine), list(shelf.lines.values()))
     ordered = InteractionLog(log.name, log.frame[coded.order], log.items)
-    walk = Walk(engine, ordered, coded, plan, builders, progress, batch, feed, beside)
+    walk = Walk(engine, ordered, coded, plan, builders, progress, batch, [feed], beside)
     begun = time.perf_counter()
     events = walk.in_time()
     seconds = time.perf_counter() - begun

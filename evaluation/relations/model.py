@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from evaluation.relations.examples import Examples
 from evaluation.relations.knowledge import Triplets
@@ -62,27 +63,31 @@ class TabledLrd(nn.Module):
         ranking = ranking_loss(self._scores(past, examples, candidates, halves))
         reconstruction = knowledge = None
         if drawn_past is not None and halves is not None:
-            target = self.entities[_tensor(examples.targets)]
-            drawn = self.entities[_tensor(drawn_past)]
+            target = self._entities(_tensor(examples.targets))
+            drawn = self._entities(_tensor(drawn_past))
             reconstruction = self.network.reconstruction_loss(past, drawn, target, halves.candidate[:, 0])
         if triplets is not None:
             knowledge = self._knowledge_loss(triplets)
         return ranking, reconstruction, knowledge
 
+    def _entities(self, rows: Tensor) -> Tensor:
+        """Vectors ``[..., d]`` of entity rows; row 0 learns nothing."""
+        return functional.embedding(rows, self.entities, padding_idx=0)
+
     def _past(self, examples: Examples, halves: Halves | None) -> Past:
         rows = _tensor(examples.past)
         own = halves.past if halves is not None else None
-        return Past(self.entities[rows], rows > 0, torch.from_numpy(examples.minutes), own)
+        return Past(self._entities(rows), rows > 0, torch.from_numpy(examples.minutes), own)
 
     def _scores(self, past: Past, examples: Examples, candidates: Rows, halves: Halves | None) -> Tensor:
         rows = _tensor(candidates)
         asked = Candidates(
-            self.entities[rows],
-            self.entities[self.values[rows]],
+            self._entities(rows),
+            self._entities(self.values[rows]),
             self.bias[rows],
             halves.candidate if halves is not None else None,
         )
-        return self.network.scores(self.users[_tensor(examples.users)], past, asked)
+        return self.network.scores(functional.embedding(_tensor(examples.users), self.users), past, asked)
 
     def _halves(self, past: Rows, candidates: Rows) -> Halves:
         """Halves ``[B, H, R]`` of past items, ``[B, C, R]`` of candidates; each distinct item is computed once."""
@@ -95,7 +100,7 @@ class TabledLrd(nn.Module):
 
     def _knowledge_loss(self, drawn: Triplets) -> Tensor:
         def of(rows: Rows) -> Tensor:
-            return self.entities[_tensor(rows)]
+            return self._entities(_tensor(rows))
 
         value = of(np.where(drawn.value > 0, drawn.value + self.n_items, 0))
         return self.network.triplet_loss(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from evaluation.metrics import gains, middle_rank
 from evaluation.relations.drawing import Unmet
 from evaluation.relations.examples import Examples
+from evaluation.relations.gaps import gap_histograms
 from evaluation.relations.knowledge import Knowledge
 from evaluation.relations.model import TabledLrd
 from evaluation.relations.world import NEGATIVES, World
@@ -40,7 +41,7 @@ class Budget:
     rows: int = 50_000
     """Examples per epoch, drawn anew for each without replacement; all where there are fewer."""
     batch: int = 512
-    patience: int = 4
+    patience: int = 6
     """Epochs without a better one before it ends."""
     validated: int = 500
     """Validation users, drawn by the seed."""
@@ -102,10 +103,11 @@ def build(config: LrdConfig, world: World, texts: torch.Tensor) -> TabledLrd:
         raise ValueError(
             f"texts {tuple(texts.shape)} must be [1 + items, text_dim] = [{world.n_items + 1}, {config.text_dim}]"
         )
-    attributes = world.attributes
-    return TabledLrd(
-        config, world.relations(config.latent), world.n_users, attributes.values, attributes.distinct, texts
-    )
+    attributes, relations = world.attributes, world.relations(config.latent)
+    model = TabledLrd(config, relations, world.n_users, attributes.values, attributes.distinct, texts)
+    if model.network.decay is not None and config.decay_start == "gaps":
+        model.network.decay.start_from(gap_histograms(world, relations, config.n_dft))
+    return model
 
 
 def _epoch(
@@ -137,8 +139,6 @@ def _epoch(
         optimiser.zero_grad()
         total = torch.stack([weight * loss for weight, loss in there.values()]).sum()
         torch.autograd.backward(total)
-        if model.entities.grad is not None:
-            model.entities.grad[0] = 0
         optimiser.step()
         for name, (_, loss) in there.items():
             sums[name] = sums.get(name, 0.0) + loss.item() / len(starts)

@@ -61,6 +61,8 @@ class BulkGraphs:
     """``[I]`` item codes, the most credible first."""
     imagined_step: NDArray[np.int32]
     """``[I]`` place in the user's history of the step that it would go on from."""
+    imagined_after: NDArray[np.int32]
+    """``[I]`` place in the user's history of the item whose neighbour it is: of that step or one before it."""
     imagined_score: NDArray[np.float32]
     """``[I]`` 0 to 100."""
     concepts: Sequence[str]
@@ -85,10 +87,8 @@ class BulkGraphs:
         if not 0 < events <= length:
             raise ValueError(f"events = {events}: user {user} has 1 to {length}")
         steps = Steps((), most_steps)
-        gone = 0
         for place in range(events):
-            gone = max(0, place - most_steps)
-            steps.append(self._step(begin, place, gone, catalogue, int(ts[place])))
+            steps.append(self._step(begin, place, max(0, place - most_steps), catalogue, int(ts[place])))
         gone = max(0, events - most_steps)
         rows = range(*self.imagined_borders[begin + events - 1 : begin + events + 1].tolist())
         imagined = tuple(self._imagined(row, begin, gone, catalogue) for row in rows)
@@ -120,7 +120,7 @@ class BulkGraphs:
 
     def _imagined(self, row: int, begin: int, gone: int, catalogue: Sequence[PastItem]) -> Imagined:
         item, place = catalogue[self.imagined[row]], int(self.imagined_step[row])
-        reason = sentence(RELATIONS[0], "", catalogue[self.item[begin + place]], item)
+        reason = sentence(RELATIONS[0], "", catalogue[self.item[begin + int(self.imagined_after[row])]], item)
         score = float(self.imagined_score[row])
         return Imagined(place - gone, called(item), item.item_id, 1.0, RELATIONS[0], reason, score)
 
@@ -151,6 +151,7 @@ def graphs_of_histories(
         np.zeros(events, np.int8),
         np.zeros((events, most), np.int32),
         np.zeros((events, most), np.int32),
+        np.zeros((events, most), np.int32),
         np.zeros((events, most), np.float32),
         np.zeros(events, np.int64),
     )
@@ -164,7 +165,7 @@ def graphs_of_histories(
         np.zeros(longest),
     )
     bounds = Bounds(
-        settings.threshold,
+        float(settings.threshold),
         settings.verify,
         settings.most_steps,
         settings.proposals,
@@ -191,6 +192,7 @@ def graphs_of_histories(
         borders,
         made.imagined[kept],
         made.imagined_step[kept],
+        made.imagined_after[kept],
         made.imagined_score[kept],
         catalogue.concepts,
     )

@@ -95,15 +95,14 @@ class CodedCatalogue:
         ids = [item.item_id for item in items]
         alphabet = np.empty(len(items), np.int32)
         alphabet[sorted(range(len(items)), key=ids.__getitem__)] = np.arange(len(items))
-        is_brand, is_level = {name for name in brands if name}, {name for row in levels for name in row}
         arrays = ItemArrays(
             np.array([code[name] for name in brands], np.int32),
             categories,
             np.array([code[name] for name in own], np.int32),
             np.array([texts.setdefault(item_text(item), len(texts)) for item in items], np.int32),
             alphabet,
-            np.array([weigher.telling("brands", name) if name in is_brand else 0.0 for name in ["", *names]]),
-            np.array([weigher.telling("categories", name) if name in is_level else 0.0 for name in ["", *names]]),
+            np.array([0.0, *(weigher.telling("brands", name) for name in names)]),
+            np.array([0.0, *(weigher.telling("categories", name) for name in names)]),
             np.ascontiguousarray(vectors if vectors is not None else np.zeros((len(items), 0)), np.float32),
         )
         return cls(ids, ["", *names], arrays)

@@ -57,10 +57,16 @@ class Weigher:
         """Brand and categories of an item."""
 
     def telling(self, kind: str, term: str) -> float:
-        """How much a term (``brands``, ``categories``) tells, 0 to 1."""
+        """How much a term (``brands``, ``categories``) tells, 0 to 1; one that no item bears tells nothing."""
         if not self._terms.items:
             return 1.0
+        if term not in (self._terms.brands if kind == "brands" else self._terms.categories):
+            return 0.0
         return self._terms.telling(kind, term) / math.log(1 + self._terms.items)
+
+    def concept_value(self, concept: str) -> float:
+        """How much a concept of the catalogue tells, as a brand or as a category, whichever is more."""
+        return max(self.telling("brands", concept), self.telling("categories", concept))
 
     def all_for(self, facts: Facts, earlier: PastItem, later: PastItem) -> list[Evidence]:
         """What speaks for ``later`` after ``earlier``, by kind; nothing of no value."""

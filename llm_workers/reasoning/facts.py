@@ -57,7 +57,8 @@ def text_of(item: PastItem) -> str:
 
 def called(item: PastItem) -> str:
     """What to call an item in a sentence: its title, bounded, or its id."""
-    return plain(item.title, LONGEST_NAME) or item.item_id
+    name = plain(item.title, LONGEST_NAME + 1)
+    return (name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1].rstrip()}…") or item.item_id
 
 
 def texts_among(items: Sequence[PastItem]) -> dict[str, int]:

@@ -12,8 +12,8 @@ import numba
 import numpy as np
 
 from llm_workers.reasoning.counted import neighbours_of
-from llm_workers.reasoning.evidence import NEAR, WEIGHT
-from llm_workers.reasoning.pair_kernels import concept_of, first, likeness, near, shares, weigh
+from llm_workers.reasoning.evidence import CATEGORY, NEAR, WEIGHT
+from llm_workers.reasoning.pair_kernels import bears, concept_of, first, likeness, near, shares, weigh
 from llm_workers.reasoning.settings import MOST_CHAIN
 from llm_workers.reasoning.statistical import FADE, SHARED
 
@@ -46,6 +46,7 @@ class Made(NamedTuple):
     imagined: Any
     """``[E, most]`` item codes, the most credible first."""
     imagined_step: Any
+    imagined_after: Any
     imagined_score: Any
     imagined_count: Any
     """``[E]``."""
@@ -127,7 +128,8 @@ def _link(
             n = _near_candidates(path, length, near_ids, near_values, barred, room, 0)
             for other in range(low, at + 1):
                 n = _candidate(taken[other], barred, room, n)
-            _fill(path, length, kinds[slot], n, taken, items, near_ids, near_values, room)
+            about = concept_of(taken[place], item, kinds[slot], items)
+            _fill(path, length, kinds[slot], about, n, taken, items, near_ids, near_values, room)
             score = _agreement(item, n, items, room)
         if score >= bounds.threshold:
             came_from[at], made.kind[begin + at], made.score[begin + at] = place, kinds[slot], score
@@ -145,6 +147,7 @@ def _imagine(
     most = bounds.chains * bounds.ideas
     found_items = np.zeros(most, np.int32)
     found_steps = np.zeros(most, np.int32)
+    found_after = np.zeros(most, np.int32)
     found_scores = np.zeros(most)
     found = 0
     ideas = np.zeros(bounds.ideas, np.int32)
@@ -181,7 +184,7 @@ def _imagine(
                 gains[slot + 1 :] = gains[slot:-1].copy()
                 ideas[slot], gains[slot] = other, gain
         if bounds.verify:
-            _fill(path, length, NEAR, n, taken, items, near_ids, near_values, room)
+            _fill(path, length, NEAR, 0, n, taken, items, near_ids, near_values, room)
         for slot in range(bounds.ideas):
             if gains[slot] <= 0:
                 break
@@ -194,6 +197,7 @@ def _imagine(
                     same = other
             if same == found or score > found_scores[same]:
                 found_items[same], found_steps[same], found_scores[same] = ideas[slot], place, score
+                found_after[same] = _nearest(ideas[slot], path, length, near_ids, near_values)
                 found = max(found, same + 1)
     kept = min(found, bounds.most_imagined)
     made.imagined_count[begin + at] = kept
@@ -217,6 +221,7 @@ def _imagine(
                 best = other
         made.imagined[begin + at, slot] = found_items[best]
         made.imagined_step[begin + at, slot] = found_steps[best]
+        made.imagined_after[begin + at, slot] = found_after[best]
         made.imagined_score[begin + at, slot] = found_scores[best]
         found_scores[best] = -1.0
 
@@ -236,6 +241,15 @@ def _path(place: int, low: int, came_from: Any, taken: Any, room: Any) -> Any:
         room.stamp[taken[place]] = barred
         place = came_from[place]
     return path, length, barred
+
+
+@numba.njit(cache=True)
+def _nearest(item: int, path: Any, length: int, near_ids: Any, near_values: Any) -> Any:
+    """The newest step of the chain's end that the item is a neighbour of."""
+    for distance in range(length):
+        if near(item, near_ids[path[distance]], near_values[path[distance]]) > 0:
+            return path[distance]
+    return path[0]
 
 
 @numba.njit(cache=True)
@@ -260,10 +274,12 @@ def _candidate(item: int, barred: int, room: Any, n: int) -> int:
 
 @numba.njit(cache=True)
 def _fill(
-    path: Any, length: int, own: int, n: int, taken: Any, items: Any, near_ids: Any, near_values: Any, room: Any
-) -> None:
+    path: Any, length: int, own: int, about: int, n: int, taken: Any, items: Any, near_ids: Any, near_values: Any,
+    room: Any,
+) -> None:  # fmt: skip
     """What the rest of the chain says for each candidate, the masked link's own kind of evidence left out."""
     evidence = np.zeros(4)
+    gain = WEIGHT[CATEGORY] * max(items.brand_value[about], items.category_value[about])
     for candidate in range(n):
         value = 0.0
         for distance in range(length):
@@ -272,11 +288,13 @@ def _fill(
             for kind in range(4):
                 if distance or kind != own:
                     value += FADE**distance * evidence[kind]
+        if about and bears(room.candidates[candidate], about, items):
+            value += gain
         room.values[candidate] = value
 
 
 @numba.njit(cache=True)
-def _agreement(item: int, n: int, items: Any, room: Any) -> float:
+def _agreement(item: int, n: int, items: Any, room: Any) -> Any:
     """The score, 0 to 100, of what was filled in against the item that was masked."""
     best, own = -1, 0.0
     for candidate in range(n):

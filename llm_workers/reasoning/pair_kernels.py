@@ -32,7 +32,7 @@ def weigh(one: int, other: int, near_ids: Any, near_values: Any, items: Any, evi
 
 
 @numba.njit(cache=True)
-def near(item: int, ids: Any, values: Any) -> float:
+def near(item: int, ids: Any, values: Any) -> Any:
     """What an item has in a row of neighbours."""
     for slot in range(len(ids)):
         if values[slot] <= 0:
@@ -43,7 +43,7 @@ def near(item: int, ids: Any, values: Any) -> float:
 
 
 @numba.njit(cache=True)
-def shared(one: int, other: int, items: Any) -> int:
+def shared(one: int, other: int, items: Any) -> Any:
     """The narrowest category that both bear, 0 for none; of equals the last by name."""
     best, value = 0, 0.0
     for level in items.categories[one]:
@@ -56,7 +56,7 @@ def shared(one: int, other: int, items: Any) -> int:
 
 
 @numba.njit(cache=True, fastmath=True)
-def alike(one: int, other: int, items: Any) -> float:
+def alike(one: int, other: int, items: Any) -> Any:
     """How alike two texts are, 0 to 1."""
     cosine = np.float32(0.0)
     for column in range(items.vectors.shape[1]):
@@ -65,7 +65,7 @@ def alike(one: int, other: int, items: Any) -> float:
 
 
 @numba.njit(cache=True)
-def likeness(one: int, other: int, items: Any) -> float:
+def likeness(one: int, other: int, items: Any) -> Any:
     """How well one item would do for the other, 0 to 1; equal texts apart."""
     brand = items.brand[one]
     same_brand = items.brand_value[brand] if brand and brand == items.brand[other] else 0.0
@@ -73,7 +73,7 @@ def likeness(one: int, other: int, items: Any) -> float:
 
 
 @numba.njit(cache=True)
-def concept_of(one: int, other: int, kind: int, items: Any) -> int:
+def concept_of(one: int, other: int, kind: int, items: Any) -> Any:
     """What a link by ``kind`` is about."""
     if kind == BRAND:
         return items.brand[other]
@@ -85,13 +85,19 @@ def concept_of(one: int, other: int, kind: int, items: Any) -> int:
 
 
 @numba.njit(cache=True)
+def bears(item: int, about: int, items: Any) -> Any:
+    """Whether a concept is the item's brand or one of its categories."""
+    found = about == items.brand[item]
+    for level in items.categories[item]:
+        found = found or level == about
+    return found
+
+
+@numba.njit(cache=True)
 def shares(item: int, path: Any, length: int, concept: Any, items: Any) -> bool:
     """Whether an item bears one of the chain's concepts."""
     for distance in range(length):
         about = concept[path[distance]]
-        if about and about == items.brand[item]:
+        if about and bears(item, about, items):
             return True
-        for level in items.categories[item]:
-            if about and level == about:
-                return True
     return False

@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 
 from dyngraph.reasoning import Step
 from llm_workers.protocols import PastItem, ProducerName
-from llm_workers.reasoning.evidence import BRAND, NEAR, RELATIONS, WEIGHT, Weigher, sentence
+from llm_workers.reasoning.evidence import BRAND, CATEGORY, NEAR, RELATIONS, WEIGHT, Weigher, sentence
 from llm_workers.reasoning.facts import Facts, called
 from llm_workers.reasoning.protocol import Filled, Idea, Masked, Original, Part, Proposal
 from llm_workers.reasoning.settings import MOST_CHAIN, ReasoningSettings
@@ -71,7 +71,8 @@ class StatisticalReasoner:
         """The item that the rest of the chain speaks for most, without what the masked link itself rests on.
 
         Weighed are the neighbours of the chain's items and the user's own; the chain's step at distance d counts
-        ``FADE^d``. Left out, of every item alike, is the kind of evidence of the masked link between its two ends.
+        ``FADE^d``. Left out, of every item alike, is the kind of evidence of the masked link between its two ends; an
+        item that bears the link's concept, which is not masked, gains by it.
         """
         path = masked.path[-MOST_CHAIN:][::-1]
         own = KINDS.get(masked.relation, NEAR)
@@ -86,6 +87,8 @@ class StatisticalReasoner:
                 for one in self._weigher.all_for(facts, facts.item(step.item_id), item)
                 if distance or one.kind != own
             )
+            if masked.concept in self._terms_of(item):
+                value[other] += WEIGHT[CATEGORY] * self._weigher.concept_value(masked.concept)
         ranked = tuple(sorted((other for other in value if value[other] > 0), key=lambda other: (-value[other], other)))
         return Filled(facts.text(ranked[0]) if ranked else "", ranked[0] if ranked else "", ranked)
 
@@ -113,4 +116,4 @@ class StatisticalReasoner:
 
     def _terms_of(self, item: PastItem) -> set[str]:
         attributes = self._weigher.attributes(item)
-        return {attributes.brand, *attributes.categories}
+        return {attributes.brand, *attributes.categories} - {""}

@@ -61,3 +61,15 @@ class RefreshConfig(msgspec.Struct, frozen=True):
     def _refuse(self, wrong: bool, name: str, rule: str) -> None:
         if wrong:
             raise ValueError(f"refresh setting {name} = {getattr(self, name)} {rule}")
+
+
+class ReasoningRefreshConfig(RefreshConfig, frozen=True):
+    """The same for reasoning graphs: they follow a user event by event, and counting them costs milliseconds."""
+
+    min_events: int = 2
+    new_events: int = 1
+    growth: float = 0.0
+    jobs_per_1000: int = 100
+    burst: int = 200
+    newest: int = 40
+    heaviest: int = 0

@@ -19,12 +19,11 @@ from dyngraph.texts import TextVectors
 from models.dynllm.capture import Asked, Examples, ask, flat, pick, restored, together, without_user
 from models.dynllm.config import DynLLMConfig
 from models.dynllm.network import DynLLMNetwork
+from models.new_texts import NewTexts
 from models.optimiser import NamedAdam
 
 ROTATION = 256
 """Items whose static halves are renewed after an update, in turn."""
-
-_NOTHING = torch.zeros(0, dtype=torch.int64)
 
 Temporal = Callable[[], Tensor]
 """Gives the temporal vectors ``[items, D]`` of all items, each as of its last refresh."""
@@ -46,7 +45,7 @@ class DynLLM:
         self._statics = Growable((config.dim,), torch.float32)
         self._waiting: Examples | None = None
         self._cursor = 1
-        self._described, self._outdated_before = 0, _NOTHING
+        self._new_texts = NewTexts(texts)
         self.updates = 0
         """Updates written."""
         self.skipped = 0
@@ -149,16 +148,8 @@ class DynLLM:
 
     def follow(self, items: Tensor) -> None:
         """Renew the static halves of touched ``items [m]``, and of those that have a new text since the last call."""
-        self._renew(torch.unique(torch.cat((items, self._outdated()))))
-        self._outdated_before, self._described = _NOTHING, self.texts.version
-
-    def _outdated(self) -> Tensor:
-        """Item rows whose text has changed since the last :meth:`follow`."""
-        if self.texts.version == self._described:
-            return self._outdated_before
-        changed = torch.from_numpy(self.texts.changed_since(self._described))
-        rows: Tensor = torch.unique(torch.cat((self._outdated_before, changed)))
-        return rows
+        self._renew(torch.unique(torch.cat((items, self._new_texts.rows()))))
+        self._new_texts.taken()
 
     @torch.no_grad()
     def _renew(self, items: Tensor) -> None:
@@ -180,7 +171,7 @@ class DynLLM:
         state = {f"weight.{name}": value.detach() for name, value in self.network.named_parameters()}
         state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
         state["statics"] = self._statics.view
-        state["outdated"] = self._outdated()
+        state |= self._new_texts.state()
         state["counters"] = torch.tensor([self._cursor, self.updates, self.skipped])
         if self._waiting is not None:
             state |= {f"waiting.{name}": value for name, value in flat(self._waiting).items()}
@@ -197,7 +188,7 @@ class DynLLM:
             value.copy_(state[f"weight.{name}"])
         self._optimiser.load_state(part("adam."))
         self._statics.replace(state["statics"])
-        self._outdated_before, self._described = state["outdated"].clone(), self.texts.version
+        self._new_texts.load_state(state)
         self._cursor, self.updates, self.skipped = state["counters"].tolist()
         waiting = part("waiting.")
         self._waiting = restored(waiting) if waiting else None

@@ -69,7 +69,8 @@ class LinearRelations(nn.Module):
         Of length d^¼, so that the product of two like ones is √d whatever the text model's scale.
         """
         made = functional.layer_norm(self.amortised(texts), (self.config.dim,)) * self.config.dim**-0.25
-        return made * texts.any(-1, keepdim=True)
+        based: Tensor = made * texts.any(-1, keepdim=True)
+        return based
 
     def halves(self, texts: Tensor) -> Halves:
         """Of the posterior."""
@@ -94,7 +95,8 @@ class LinearRelations(nn.Module):
         share = known / known.sum(1, keepdim=True).clamp(min=1)
         if self.decay is None:
             return share.unsqueeze(1).expand(-1, len(self.relations), -1)
-        return self.decay(minutes).transpose(1, 2) * share.unsqueeze(1)
+        aged: Tensor = self.decay(minutes).transpose(1, 2) * share.unsqueeze(1)
+        return aged
 
     def _holds(self, given: Gathered) -> Tensor:
         """``κ [U, C, R, H]``"""

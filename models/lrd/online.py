@@ -22,6 +22,7 @@ from models.lrd.relations import Relations
 from models.lrd.rows import LearnedRows
 from models.lrd.stream_config import StreamLrdConfig
 from models.lrd.values import ATTRIBUTES, ItemValues
+from models.new_texts import NewTexts
 from models.optimiser import NamedAdam
 
 ROTATION = 256
@@ -31,8 +32,6 @@ MOST_HALF = 20.0
 """Halves beyond it are cut, so that products of their exponentials stay finite."""
 
 LEAST = float(np.exp(-MOST_HALF))
-
-_NOTHING = torch.zeros(0, dtype=torch.int64)
 
 
 class OnlineRelations:
@@ -56,7 +55,7 @@ class OnlineRelations:
         """What an item's text says: its vector, and e to the power of its halves, as a past item and as a candidate."""
         self._waiting: Examples | None = None
         self._cursor = 1
-        self._described, self._outdated_before = 0, _NOTHING
+        self._new_texts = NewTexts(texts)
         self.updates = 0
         """Updates written."""
         self.skipped = 0
@@ -236,16 +235,8 @@ class OnlineRelations:
         in what the catalogue says of newcomers. Within a step only.
         """
         self.values.follow(graph)
-        self._renew(torch.unique(torch.cat((items, self._outdated()))))
-        self._outdated_before, self._described = _NOTHING, self.texts.version
-
-    def _outdated(self) -> Tensor:
-        """Item rows whose text has changed since the last :meth:`follow`."""
-        if self.texts.version == self._described:
-            return self._outdated_before
-        changed = torch.from_numpy(self.texts.changed_since(self._described))
-        rows: Tensor = torch.unique(torch.cat((self._outdated_before, changed)))
-        return rows
+        self._renew(torch.unique(torch.cat((items, self._new_texts.rows()))))
+        self._new_texts.taken()
 
     @torch.no_grad()
     def _renew(self, items: Tensor) -> None:
@@ -272,7 +263,7 @@ class OnlineRelations:
         state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
         state |= gather(self._tables())
         state["from_text"] = self._from_text.view
-        state["outdated"] = self._outdated()
+        state |= self._new_texts.state()
         state["counters"] = torch.tensor([self._cursor, self.updates, self.skipped])
         if self._waiting is not None:
             state |= {f"waiting.{name}": value for name, value in flat(self._waiting).items()}
@@ -290,7 +281,7 @@ class OnlineRelations:
         self._optimiser.load_state(part("adam."))
         scatter(self._tables(), state)
         self._from_text.replace(state["from_text"])
-        self._outdated_before, self._described = state["outdated"].clone(), self.texts.version
+        self._new_texts.load_state(state)
         self._cursor, self.updates, self.skipped = state["counters"].tolist()
         waiting = part("waiting.")
         self._waiting = restored(waiting) if waiting else None

@@ -34,11 +34,23 @@ class StreamLrdConfig(msgspec.Struct, frozen=True):
     """Events per renewal of one item's neighbours."""
     name_every: int = 10_000
     """Events between two versions of the relation table."""
+    name_first: int = 1_000
+    """Events before the first version."""
     propose: int = 60
     """Candidates per list."""
 
     def __post_init__(self) -> None:
-        counts = ("draws", "pool", "learn_events", "neighbours", "looked_at", "renew_every", "name_every", "propose")
+        counts = (
+            "draws",
+            "pool",
+            "learn_events",
+            "neighbours",
+            "looked_at",
+            "renew_every",
+            "name_every",
+            "name_first",
+            "propose",
+        )
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: use 1 or more")

@@ -75,9 +75,13 @@ class SequentialModel(nn.Module):
         """Item rows ``[B, T]`` padded behind, T up to the longest, and lengths ``[B]`` from 1 -> ``[B, d]``."""
         order = torch.argsort(lengths)
         size = len(order) if lengths.is_cuda else SLICE
+        slices = torch.split(order, size)
+        rows = [sequences[part, : int(lengths[part[-1]])] for part in slices]
+        # Looked up together: each look-up's gradient is as large as the whole table.
+        found = self.table(torch.cat([part.flatten() for part in rows])).split([part.numel() for part in rows])
         states = [
-            self.encoder(self.table(sequences[part, : int(lengths[part[-1]])]), lengths[part])
-            for part in torch.split(order, size)
+            self.encoder(vectors.view(*part.shape, -1), lengths[which])
+            for vectors, part, which in zip(found, rows, slices, strict=True)
         ]
         return torch.cat(states)[torch.argsort(order)]
 

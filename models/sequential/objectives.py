@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+_AT_ONCE = 64
+"""Rows of the score table that exist at a time: 3 MB for 12,101 items, which a cache holds."""
 
 
 def softmax_loss(states: Tensor, items: Tensor, targets: Tensor) -> Tensor:
     """Cross entropy of the true item among all: states ``[B, d]``, item table ``[1 + n, d]`` whose row 0 is the null
     row and no candidate, target rows ``[B]`` from 1 -> ``[]``."""
-    return F.cross_entropy(states @ items[1:].T, targets - 1)
+    loss: Tensor = _SoftmaxLoss.apply(states, items[1:], targets - 1)
+    return loss
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float = 1.0) -> Tensor:
@@ -24,3 +30,34 @@ def info_nce(first: Tensor, second: Tensor, temperature: float = 1.0) -> Tensor:
     alike = (both @ both.T / temperature).fill_diagonal_(-torch.inf)
     partners = torch.arange(len(both), device=both.device).roll(len(first))
     return F.cross_entropy(alike, partners)
+
+
+class _SoftmaxLoss(torch.autograd.Function):
+    """``mean(-log softmax(states @ items.T)[targets])`` with its gradients in the same pass, a few rows at a time.
+
+    torch's own keeps four tables of ``[B, n]`` and took 1.4 times as long. The gradient of row b's scores is
+    ``(softmax - onehot) / B``. Not differentiable twice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+        by_state, by_item = torch.empty_like(states), torch.zeros_like(items)
+        total = states.new_zeros(())
+        for some, true, gradient in zip(
+            *(torch.split(part, _AT_ONCE) for part in (states, targets, by_state)), strict=True
+        ):
+            scores = some @ items.T
+            scores.sub_(scores.amax(1, keepdim=True))
+            own = scores.gather(1, true[:, None])
+            sums = scores.exp_().sum(1, keepdim=True)
+            total += (sums.log() - own).sum()
+            scores.div_(sums * len(states)).scatter_add_(1, true[:, None], torch.full_like(own, -1 / len(states)))
+            torch.mm(scores, items, out=gradient)
+            by_item.addmm_(scores.T, some)
+        ctx.save_for_backward(by_state, by_item)
+        return total / len(states)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        by_state, by_item = ctx.saved_tensors
+        return by_state * gradients[0], by_item * gradients[0], None

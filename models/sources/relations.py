@@ -10,8 +10,9 @@ from torch import Tensor
 from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
 from dyngraph.protocols import Cause, Feature, Queries, Signal, Update
-from dyngraph.state import State, gather, scatter
+from dyngraph.state import State, Stateful, gather, scatter
 from models.lrd.capture import Asked, ask, pick
+from models.lrd.living_table import LivingTable
 from models.lrd.neighbours import RelationNeighbours
 from models.lrd.online import OnlineRelations
 from models.sources.history import HistorySource
@@ -33,7 +34,8 @@ class RelationSource:
     def __init__(self, model: OnlineRelations, history: HistorySource) -> None:
         self.model, self._history = model, history
         self.neighbours = RelationNeighbours(model, model.config.neighbours)
-        self._due, self._next = 0, 1
+        self.table = LivingTable(model, self.neighbours)
+        self._due, self._next, self._since = 0, 1, 0
 
     def grow(self, users: int, items: int) -> None:
         """Make room for this many rows."""
@@ -90,6 +92,10 @@ class RelationSource:
         config, count = self.model.config, graph.sizes()[1]
         self._due += len(batch)
         turns, self._due = divmod(self._due, config.renew_every)
+        self._since += len(batch)
+        if self._since >= config.name_every or (self.table.table is None and self._since >= config.name_first):
+            self._since = 0
+            self.table.renew(graph, int(batch.ts[-1]), int(batch.seq[-1]))
         if not turns or count < 3:
             return
         touched = torch.unique(batch.items)[: (turns + 1) // 2]
@@ -123,15 +129,15 @@ class RelationSource:
 
     def called(self, relation: int) -> str:
         """A relation's name as reasons tell it."""
-        return f"‘{self.model.relations.names[relation]}’"
+        latent = relation - self.model.relations.latent_at
+        return self.table.called(latent) if latent >= 0 else f"‘{self.model.relations.names[relation]}’"
 
     def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
         """For each item row its ``most`` strongest partners: row, the relation's name, strength."""
         found = self.neighbours.of(torch.tensor(list(items), dtype=torch.int64))
-        at = self.model.relations.latent_at
         return [
             [
-                (int(other), self.model.relations.names[at + int(relation)], float(strength))
+                (int(other), self.table.called(int(relation)), float(strength))
                 for other, relation, strength in zip(*(column[place].tolist() for column in found), strict=True)
                 if other
             ][:most]
@@ -144,11 +150,12 @@ class RelationSource:
 
     def state(self) -> State:
         """The model, the neighbours, and whose turn it is."""
-        return gather({"model": self.model, "neighbours": self.neighbours}) | {
-            "turn": torch.tensor([self._due, self._next])
-        }
+        return gather(self._parts()) | {"turn": torch.tensor([self._due, self._next, self._since])}
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
-        scatter({"model": self.model, "neighbours": self.neighbours}, state)
-        self._due, self._next = state["turn"].tolist()
+        scatter(self._parts(), state)
+        self._due, self._next, self._since = state["turn"].tolist()
+
+    def _parts(self) -> dict[str, Stateful]:
+        return {"model": self.model, "neighbours": self.neighbours, "table": self.table}

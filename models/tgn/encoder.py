@@ -81,8 +81,10 @@ class TGN(nn.Module):
         self._sizes = 0, 0
         self.grow(1, 1)
 
-    def graph(self, text_dim: int = 0) -> DynamicGraph:
-        """An empty graph as this encoder needs it, with room for profiles and item texts of width ``text_dim``."""
+    def graph(self, text_dim: int = 0, concept_dim: int = 0) -> DynamicGraph:
+        """An empty graph as this encoder needs it, with room for profiles and item texts of width ``text_dim``, and for
+        reasoning graphs with concepts of width ``concept_dim``.
+        """
         config = self.config
         return DynamicGraph(
             0 if config.memory == "none" else config.dim,
@@ -93,6 +95,7 @@ class TGN(nn.Module):
             item_dim=config.item_dim,
             profile_dim=text_dim,
             text_dim=text_dim,
+            concept_dim=concept_dim,
             arrays=self._arrays,
             device=self._device,
         )

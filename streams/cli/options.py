@@ -26,7 +26,9 @@ Learner = Annotated[
 ]
 Profiles = Annotated[
     bool | None,
-    typer.Option("--llm/--no-llm", help="Ask for user profiles, take them in, and (`up`) run an LLM worker."),
+    typer.Option(
+        "--llm/--no-llm", help="User profiles, reasoning graphs and latent relations; and (`up`) an LLM worker."
+    ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as one JSON object.")]
 Map = Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import msgspec
 import typer
 
 from streams.cli.options import BadOption, Config, Encoding, Json, Map, Tz, mapping, write_json
-from streams.settings import load_settings
+from streams.settings import llm_layer, load_settings
 
 if TYPE_CHECKING:
     from evaluation.prequential import ReplayReport
@@ -62,8 +61,7 @@ def replay(
     from evaluation.prequential import Prequential
     from evaluation.readers import bundled_path, read_log
     from evaluation.replaying import ReplayConfig, replaying
-    from llm_workers.refresh.policy import policy_over
-    from streams.system import system_config
+    from streams.system import refresh_of, system_config
 
     if half_life <= 0:
         raise BadOption(f"--half-life {half_life:g}: not above 0 days")
@@ -74,14 +72,14 @@ def replay(
         console.print(note, style="dim", markup=False)
     # What is for a worker, or of one, must be made of the same models; a mere replay has no profiles to use them on.
     with_profiles = profiles if profiles is not None else bool(journal or snapshot)
-    settings = load_settings({"profiles": with_profiles, "seed": seed}, config=config)
+    settings = load_settings({**llm_layer(with_profiles), "seed": seed}, config=config)
     system = msgspec.structs.replace(
         system_config(settings),
         popularity_half_life=half_life,
         mask_seen=mask_seen,
         without=tuple(without or ()),
     )
-    refresh = partial(policy_over, settings.refresh) if settings.profiles else None
+    refresh = refresh_of(settings)
     plan = ReplayConfig(batch=batch, learn=learn, snapshot=snapshot, journal=journal)
     columns = (
         TextColumn("replaying"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.options import Config, Learner, Prefix, Profiles, StateDir
-from streams.settings import load_settings
+from streams.settings import llm_layer, load_settings
 
 Broker = Annotated[
     str | None,
@@ -52,7 +52,7 @@ def up(
             "state_dir": state_dir,
             "clock": clock,
             "learner": learner,
-            "profiles": profiles,
+            **llm_layer(profiles),
         },
         config=config,
     )

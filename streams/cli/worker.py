@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import Broker, Config, Learner, Prefix, Profiles, StateDir, broker_of
-from streams.settings import Settings, load_settings
+from streams.settings import Settings, llm_layer, load_settings
 
 Batching = Annotated[str | None, typer.Option(help="adaptive, or fixed:B for a border at every offset divisible by B.")]
 HttpPort = Annotated[int | None, typer.Option(help="Read-only JSON port; 0 takes any free one.", show_default="8321")]
@@ -61,7 +61,7 @@ def worker(
             "batching": batching,
             "learn": learn,
             "learner": learner,
-            "profiles": profiles,
+            **llm_layer(profiles),
             "clock": clock,
         },
         config=config,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_workers.cache import AnswerCache
 from llm_workers.store_file import StoreError
-from llm_workers.work import Workbench
+from streams.llm.benches import Benches
 from streams.llm.outbox import Outbox
 from streams.worker.erasures import Erasures
 
@@ -21,8 +21,8 @@ BUSY_WAITS_S = (1.0, 5.0, 15.0)
 class Erasing:
     """Honours tombstones of `users`, each once."""
 
-    def __init__(self, bench: Workbench, cache: AnswerCache, outbox: Outbox) -> None:
-        self._bench = bench
+    def __init__(self, benches: Benches, cache: AnswerCache, outbox: Outbox) -> None:
+        self._benches = benches
         self._cache = cache
         self._outbox = outbox
         self._done: Erasures | None = None
@@ -38,7 +38,7 @@ class Erasing:
         assert self._done is not None
         if self._done.honoured(offset):
             return
-        await self._bench.erase(user_id)
+        await self._benches.erase(user_id)
         await self._forget_answers(user_id)
         if self._late is not None:
             self._late.append((user_id, offset))

@@ -23,6 +23,7 @@ from streams.worker.letters import Origin
 log = logging.getLogger(__name__)
 
 UNKNOWN_KIND = "unknown_kind"
+KINDS = ("profile", "reasoning")
 
 Begin = Callable[[LlmJob, Origin], None]
 
@@ -78,6 +79,7 @@ def read_job(origin: Origin) -> LlmJob:
     job = decode(LlmJob, origin.value, max_bytes=MIB)
     if origin.key != job.entity_id.encode():
         raise BadMessage(KEY_MISMATCH, "the key is not the job's entity_id: set the record key to it (UTF-8 bytes)")
-    if job.kind != "profile" or job.entity != "user":
-        raise BadMessage(UNKNOWN_KIND, f"a job for {job.kind} of a {job.entity}: this worker makes profiles of users")
+    if job.kind not in KINDS or job.entity != "user":
+        message = f"a job for {job.kind} of a {job.entity}: this worker makes {' and '.join(KINDS)} of users"
+        raise BadMessage(UNKNOWN_KIND, message)
     return job

@@ -21,7 +21,9 @@ Erase = Callable[[str, int], Awaitable[None]]
 
 
 class Known(CompactReader):
-    """Reads `items`, `users` and `item-vectors`; `erase` is called with the user and offset of each tombstone."""
+    """Reads `items`, `users` and `item-vectors`; `erase` is called with the user and offset of each tombstone,
+    `vector` with each item's vector.
+    """
 
     def __init__(
         self,
@@ -29,16 +31,18 @@ class Known(CompactReader):
         settings: Settings,
         letters: Letters,
         ends: LogEnds,
+        items: dict[str, Item],
         *,
         erase: Erase,
         changed: Callable[[Sequence[Item]], None],
+        vector: Callable[[str, bytes | None], None],
     ) -> None:
-        self.items: dict[str, Item] = {}
+        self.items = items
         self.vectors: dict[str, str] = {}
         """By item, which text its published vector is of."""
         self._tombstones: dict[str, int] = {}
         self._erase = erase
-        self._changed = changed
+        self._changed, self._vector = changed, vector
         takers = {
             settings.topic("item-vectors"): self._take_vectors,
             settings.topic("items"): self._take_items,
@@ -73,8 +77,10 @@ class Known(CompactReader):
             try:
                 if origin.value is None:
                     self.vectors.pop(key_of(origin), None)
+                    self._vector(key_of(origin), None)
                 else:
                     vector = decode(ItemVector, origin.value, max_bytes=MIB)
                     self.vectors[vector.item_id] = vector.text_hash
+                    self._vector(vector.item_id, vector.vector)
             except BadMessage as bad:
                 log.warning("%s/%d: %s", origin.topic, origin.offset, bad.message)

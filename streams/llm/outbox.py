@@ -1,4 +1,4 @@
-"""What an LLM worker publishes: profiles, profiles taken back, dead letters of jobs, and item vectors."""
+"""What an LLM worker publishes: profiles and reasoning graphs, tombstones of them, dead letters, item vectors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import logging
 import faust
 
 from dyngraph.profiles import UserProfile
+from dyngraph.reasoning import ReasoningGraph as Graph
 from llm_workers.protocols import LlmError, Spent
 from streams.artefact_messages import Cost, ItemVector, LlmJob
-from streams.artefacts import profile_message
+from streams.artefacts import profile_message, reasoning_message
 from streams.codec import encode
 from streams.settings import Settings
 from streams.worker.letters import Letters, Origin
@@ -22,15 +23,17 @@ class Outbox:
 
     def __init__(self, app: faust.App, settings: Settings, letters: Letters) -> None:
         self.profiles = 0
+        self.graphs = 0
         self.taken_back = 0
         self.item_vectors = 0
         self._app = app
         self._letters = letters
         self._profiles = settings.topic("profiles")
+        self._graphs = settings.topic("reasoning-graphs")
         self._vectors = settings.topic("item-vectors")
 
     async def profile(self, profile: UserProfile, job: LlmJob, vector_model: str, spent: Spent) -> None:
-        """Publish what `job` asked for."""
+        """Publish the profile that `job` asked for."""
         cost = Cost(
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
@@ -41,9 +44,16 @@ class Outbox:
         await self._send(self._profiles, profile.user_id, encode(message))
         self.profiles += 1
 
+    async def graph(self, graph: Graph, job: LlmJob, vector_model: str) -> None:
+        """Publish the reasoning graph that `job` asked for."""
+        message = reasoning_message(graph, job, vector_model=vector_model, cost=Cost())
+        await self._send(self._graphs, graph.user_id, encode(message))
+        self.graphs += 1
+
     async def take_back(self, user_id: str) -> None:
-        """Publish the tombstone of an erased user's profile."""
+        """Publish the tombstones of an erased user's artefacts."""
         await self._send(self._profiles, user_id, None)
+        await self._send(self._graphs, user_id, None)
         self.taken_back += 1
 
     async def dead(self, origin: Origin, code: str, text: str) -> None:
@@ -61,4 +71,4 @@ class Outbox:
 
 def told(error: LlmError) -> str:
     """What a dead letter says of a job that failed for good."""
-    return f"no profile could be made: {error}. The next events of the user ask for one again"
+    return f"it could not be made: {error}. The next events of the user ask for one again"

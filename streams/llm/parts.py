@@ -18,7 +18,7 @@ from llm_workers.config import LlmConfig
 from llm_workers.producers.endpoint import LlmProfiles
 from llm_workers.producers.statistical import StatisticalProfiles
 from llm_workers.producers.terms import Terms
-from llm_workers.protocols import Facets, LlmError, ProfileProducer, TextEncoder
+from llm_workers.protocols import Answerer, Facets, LlmError, ProducerName, ProfileProducer, TextEncoder
 from llm_workers.vectors.cached import CachedEncoder
 from llm_workers.vectors.facets import facet_vectors
 from streams.settings import Settings
@@ -54,6 +54,8 @@ class Parts:
     answerer: EndpointAnswerer | None = None
     model: LocalModel | None = None
     """The language model in this process, where one makes profiles."""
+    reasons: tuple[ProducerName, Answerer] | None = None
+    """Who is asked to reason, and by what name artefacts tell of it; None where reasons are counted."""
 
     def use_terms(self, terms: Terms) -> None:
         """Make profiles with the catalogue counted anew."""
@@ -99,6 +101,19 @@ def build_parts(config: LlmConfig) -> Parts:
     """Put them together. Raises `LlmConfigError` for a setting that is wrong, such as a key that is missing."""
     if config.cache_path is not None:
         config.cache_path.parent.mkdir(parents=True, exist_ok=True)
+    parts = _parts(config)
+    if config.reasoner == "embedded":
+        from llm_workers.local_model import LocalModel
+        from llm_workers.producers.embedded import EmbeddedAnswerer
+
+        parts.reasons = "embedded", EmbeddedAnswerer(parts.model or LocalModel())
+    elif parts.answerer is not None and config.reasoner != "statistical":
+        parts.reasons = "endpoint", parts.answerer
+    return parts
+
+
+def _parts(config: LlmConfig) -> Parts:
+    """All but who reasons."""
     cache = AnswerCache(config.cache_path, config.cache_bytes)
     statistical = StatisticalProfiles()
     encoder = _encoder(config, cache)

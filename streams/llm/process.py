@@ -21,13 +21,18 @@ from faust.types import TP
 
 from dyngraph.events import Item
 from dyngraph.profiles import UserProfile
+from dyngraph.reasoning import ReasoningGraph
 from llm_workers.config import LlmConfig
 from llm_workers.producers.terms import Terms
-from llm_workers.protocols import LlmError
-from llm_workers.work import Outcome, ProfileJob, Workbench, WorkConfig
+from llm_workers.protocols import LlmError, ProfileRequest
+from llm_workers.reasoning.request import ReasoningRequest
+from llm_workers.work import Job, Outcome, Workbench, WorkConfig
+from llm_workers.work.making import profile_maker
 from streams.admin import check_topics
 from streams.artefact_messages import LlmJob
+from streams.llm.benches import Benches, Kind
 from streams.llm.erasing import Erasing
+from streams.llm.graphs import GraphMaker
 from streams.llm.http_port import LlmPort
 from streams.llm.item_vectors import ItemVectorMaker
 from streams.llm.jobs_agent import JobsAgent
@@ -35,7 +40,7 @@ from streams.llm.known import Known
 from streams.llm.meter import Meter
 from streams.llm.outbox import Outbox, told
 from streams.llm.parts import Parts, build_parts, llm_config, llm_dir
-from streams.llm.requests import request_of
+from streams.llm.requests import profile_request_of, reasoning_request_of
 from streams.llm.unfinished import Unfinished
 from streams.settings import Settings
 from streams.worker.app import WorkerApp, build_app
@@ -83,14 +88,31 @@ class LlmWorker:
         )
         self._meter = Meter(parts)
         self._open: dict[str, tuple[LlmJob, Origin]] = {}
-        encode = parts.vectors if parts.encoder is not None else None
-        self.bench = Workbench(self._meter, self._publish, self._bury, encode, work_config(settings.llm))
-        self.erasing = Erasing(self.bench, parts.cache, self.outbox)
+        items: dict[str, Item] = {}
+        work = work_config(settings.llm)
+        self.graphs = GraphMaker(parts, items, work.deadline_s)
+        self.benches = Benches(self._kinds(work), items)
+        self.erasing = Erasing(self.benches, parts.cache, self.outbox)
         self.known = Known(
-            broker, settings, self.letters, self.log_ends, erase=self.erasing.erase, changed=self._items_changed
+            broker,
+            settings,
+            self.letters,
+            self.log_ends,
+            items,
+            erase=self.erasing.erase,
+            changed=self._items_changed,
+            vector=self.graphs.put_vector,
         )
         self.agent = JobsAgent(self.known, self.outbox, self.unfinished, self._begin, self.fail)
         self.port = LlmPort(self.state, self.not_ready)
+
+    def _kinds(self, work: WorkConfig) -> dict[str, Kind]:
+        parts = self._parts
+        profile = profile_maker(self._meter, parts.vectors if parts.encoder is not None else None, work.deadline_s)
+        return {
+            "profile": Kind(profile_request_of, Workbench(profile, self._publish_profile, self._bury, work)),
+            "reasoning": Kind(reasoning_request_of, Workbench(self.graphs.make, self._publish_graph, self._bury, work)),
+        }
 
     # -- the life of the process -------------------------------------------------------------------------------
 
@@ -134,7 +156,7 @@ class LlmWorker:
     async def _stop(self) -> None:
         log.info("stopping; %d open jobs come again", len(self.unfinished))
         await self.port.stop()
-        await self.bench.close()
+        await self.benches.close()
         for task in self._background.tasks:
             task.cancel()
         await asyncio.gather(*self._background.tasks, return_exceptions=True)
@@ -180,7 +202,9 @@ class LlmWorker:
         while True:
             items = list(self.known.items.values())
             if abs(len(items) - self._counted) > self._counted / 10:
-                self._parts.use_terms(await asyncio.to_thread(Terms.of, items))
+                terms = await asyncio.to_thread(Terms.of, items)
+                self._parts.use_terms(terms)
+                self.graphs.use_terms(terms)
                 self._counted = len(items)
             await asyncio.sleep(COUNT_TERMS_EVERY_S)
 
@@ -189,8 +213,7 @@ class LlmWorker:
     def _begin(self, job: LlmJob, origin: Origin) -> None:
         """Put a job on the bench; its records are acknowledged when it is finished."""
         self._open[job.job_id] = job, origin
-        request = request_of(job, self.known.items)
-        ended = self.bench.put(ProfileJob(request, job.job_id, job.priority))
+        ended = self.benches.put(job)
         ended.add_done_callback(partial(self._ended, job.job_id))
 
     def _ended(self, job_id: str, ended: asyncio.Future[Outcome]) -> None:
@@ -202,12 +225,18 @@ class LlmWorker:
             return
         self.unfinished.finish(job_id)
 
-    async def _publish(self, profile: UserProfile, made: ProfileJob) -> None:
+    async def _publish_profile(self, profile: UserProfile, made: Job[ProfileRequest]) -> None:
         job, _ = self._open[made.job_id]
-        model = self._parts.encoder.model_id if self._parts.encoder is not None else ""
-        await self.outbox.profile(profile, job, model, self._meter.take(made.request))
+        await self.outbox.profile(profile, job, self._vector_model(), self._meter.take(made.request))
 
-    async def _bury(self, made: ProfileJob, error: LlmError) -> None:
+    async def _publish_graph(self, graph: ReasoningGraph, made: Job[ReasoningRequest]) -> None:
+        job, _ = self._open[made.job_id]
+        await self.outbox.graph(graph, job, self._vector_model())
+
+    def _vector_model(self) -> str:
+        return self._parts.encoder.model_id if self._parts.encoder is not None else ""
+
+    async def _bury(self, made: Job[Any], error: LlmError) -> None:
         _, origin = self._open[made.job_id]
         await self.outbox.dead(origin, f"llm_{error.code}", told(error))
 
@@ -232,10 +261,11 @@ class LlmWorker:
             "not_ready": self.not_ready(),
             "broker": self._broker,
             "partitions": sorted(self._mine),
-            "jobs": msgspec.structs.asdict(self.bench.figures())
-            | {"open": len(self.unfinished), "void": self.agent.void},
+            "jobs": self.benches.figures() | {"open": len(self.unfinished), "void": self.agent.void},
+            "reasoning": self.graphs.figures(),
             "published": {
                 "profiles": self.outbox.profiles,
+                "reasoning_graphs": self.outbox.graphs,
                 "taken_back": self.outbox.taken_back,
                 "item_vectors": self.outbox.item_vectors,
             },

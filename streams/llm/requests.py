@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dyngraph.events import Item
+from dyngraph.refreshing import Related
 from llm_workers.protocols import ProfileRequest
+from llm_workers.reasoning.request import ReasoningRequest
 from llm_workers.requests import past_item
 from streams.artefact_messages import LlmJob
+from streams.artefacts import graph_of
 from streams.codec import BadMessage, decode
 from streams.consumer import latest_by_key, read_to_end
 from streams.messages import ItemMessage
@@ -15,10 +18,29 @@ from streams.settings import Settings
 from streams.topics import MIB
 
 
-def request_of(job: LlmJob, items: Mapping[str, Item]) -> ProfileRequest:
+def profile_request_of(job: LlmJob, items: Mapping[str, Item]) -> ProfileRequest:
     """The job with the texts of its items; of an unknown item there is none."""
     past = tuple(past_item(items.get, entry.item_id, entry.ts_ms, entry.weight) for entry in job.past)
     return ProfileRequest(job.entity_id, job.horizon.ts_ms, job.horizon.offset, job.events, past)
+
+
+def reasoning_request_of(job: LlmJob, items: Mapping[str, Item]) -> ReasoningRequest:
+    """The same of a job for reasoning."""
+    previous = None
+    if job.previous is not None:
+        # What it was made of stands in its steps; who made it does not matter to what goes on from it.
+        previous = graph_of(
+            job.previous, user_id=job.entity_id, horizon=job.horizon, events=job.events, producer="statistical"
+        )
+    return ReasoningRequest(
+        job.entity_id,
+        job.horizon.ts_ms,
+        job.horizon.offset,
+        job.events,
+        tuple(past_item(items.get, entry.item_id, entry.ts_ms, entry.weight) for entry in job.past),
+        tuple(Related(one.item_id, one.other_id, one.relation, one.strength) for one in job.related),
+        previous,
+    )
 
 
 def pending_requests(broker: str, settings: Settings) -> list[ProfileRequest]:
@@ -48,4 +70,4 @@ def pending_requests(broker: str, settings: Settings) -> list[ProfileRequest]:
         known = newest.get(job.entity_id)
         if known is None or job.horizon.ts_ms >= known.horizon.ts_ms:
             newest[job.entity_id] = job
-    return [request_of(job, items) for job in newest.values()]
+    return [profile_request_of(job, items) for job in newest.values()]

@@ -25,12 +25,11 @@ from faust.types import TP
 from dyngraph.admission import AdmissionConfig
 from dyngraph.shard import ShardConfig
 from dyngraph.weights import WeightsError
-from llm_workers.refresh.policy import policy_over
 from models.system import open_shard
 from models.warming import warm_up
 from streams.admin import check_topics
 from streams.settings import Settings
-from streams.system import system_config
+from streams.system import refresh_of, system_config
 from streams.worker.app import WorkerApp, build_app
 from streams.worker.artefact_topics import ArtefactTopics
 from streams.worker.background import Background
@@ -88,14 +87,15 @@ class GraphWorker:
         self.counters = Counters()
         self.app = build_app(settings, broker)
         system = system_config(settings)
-        self._asks = role is Role.GRAPH and settings.profiles
-        refresh = partial(policy_over, settings.refresh) if self._asks else None
+        self._takes = role is Role.GRAPH and settings.llm_layer
+        refresh = refresh_of(settings) if role is Role.GRAPH else None
+        self._asks = refresh is not None
         self._warm: asyncio.Task[Any] | None = None
         self.host = ShardHost(
             lambda partition: open_shard(config, partition, system, refresh),
             config.folder,
             settings.partitions,
-            self._profile_erased,
+            self._user_erased,
         )
         self.log_ends = LogEnds(broker)
         self.letters = Letters(self.app, settings) if role is Role.GRAPH else UnsentLetters(self.app, settings)
@@ -142,7 +142,7 @@ class GraphWorker:
         self._joining = True
         await self.app.start()
         self._background.spawn(self.tables.follow())
-        if self._asks:
+        if self._takes:
             self._background.spawn(self.artefacts.run())
         if self._role is Role.GRAPH:
             self._background.spawn(self._publish_metrics())
@@ -270,11 +270,12 @@ class GraphWorker:
         self._lane_tasks[hosted.partition] = [asyncio.create_task(one) for one in work]
         self._taking_in.opened(hosted.partition)
 
-    async def _profile_erased(self, user_id: str) -> None:
+    async def _user_erased(self, user_id: str) -> None:
         """Take back what is published of an erased user. The broker must have it before the erasure counts as done."""
-        if self._asks:
-            topic = self._settings.topic("profiles")
-            await (await self.app.producer.send(topic, user_id.encode(), None, None, None, None))
+        for name, made in (("profiles", self._settings.profiles), ("reasoning-graphs", self._settings.reasoning)):
+            if self._asks and made:
+                topic = self._settings.topic(name)
+                await (await self.app.producer.send(topic, user_id.encode(), None, None, None, None))
 
     async def _close_lane(self, partition: int) -> None:
         lane = self.graph.lanes.pop(partition)

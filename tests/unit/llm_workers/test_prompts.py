@@ -19,8 +19,16 @@ from llm_workers.prompts.quoting import data_document, quoted
 from llm_workers.protocols import PastItem, ProfileRequest, Prompt
 
 PUBLISHED = {
-    "profile.v1.toml": "99f525be322a80bf",
+    "divergence.v1.json": "8f592531b2b0bc17",
+    "divergence.v1.toml": "083433ecd17b06a1",
     "profile.v1.json": "21d6c80fd163ced1",
+    "profile.v1.toml": "99f525be322a80bf",
+    "reasoning.v1.json": "18e2f8aa2231d7d3",
+    "reasoning.v1.toml": "36f4e8b6506aa712",
+    "scoring.v1.json": "e144da97a73ea360",
+    "scoring.v1.toml": "0b81e219451c68ab",
+    "verification.v1.json": "92326119eb480804",
+    "verification.v1.toml": "36d1e98035587be3",
 }
 
 
@@ -39,7 +47,7 @@ def test_a_published_prompt_is_never_edited() -> None:
 
 
 def test_an_unknown_version_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no prompt 'profile.v0'; there are: profile.v1"):
+    with pytest.raises(ValueError, match=r"no prompt 'profile.v0'; there are: .*profile.v1"):
         load_prompt("profile.v0")
 
 

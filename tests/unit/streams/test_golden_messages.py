@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from dyngraph.events import EventType
-from streams import messages
+from streams import artefact_messages, messages
 from streams.codec import decode, encode
 from streams.messages import EventName, Message
 from streams.topics import TOPICS
@@ -20,7 +20,8 @@ FILES = sorted(GOLDEN.glob("v*/*.json"))
 
 
 def type_of(file: Path) -> type[Message]:
-    kind: type[Message] = getattr(messages, file.name.partition(".")[0])
+    name = file.name.partition(".")[0]
+    kind: type[Message] = getattr(messages, name, None) or getattr(artefact_messages, name)
     return kind
 
 

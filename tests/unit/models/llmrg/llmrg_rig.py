@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,7 +54,7 @@ def slow_edges(chains: Chains, user: int, divergent: bool) -> dict[tuple[Node, N
             path.insert(0, ("concept", int(chains.concept[at])))
         if chains.came_from[at] >= 0:
             path.insert(0, ("item", int(chains.item[chains.came_from[at]])))
-        edges |= dict.fromkeys(zip(path, path[1:], strict=False), 1.0)
+        edges |= dict.fromkeys(itertools.pairwise(path), 1.0)
     return edges
 
 

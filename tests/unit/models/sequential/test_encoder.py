@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from models.sequential.base import SequentialModel
-from models.sequential.config import DUOREC, SASREC, SequentialConfig
+from models.sequential.config import SASREC, Contrast, SequentialConfig
 from models.sequential.dropout import ByteDropout
 from models.sequential.encoder import Block, Encoder
 from models.sequential.histories import Batch
@@ -59,9 +59,10 @@ def test_what_stands_behind_the_last_item_is_not_read() -> None:
     assert not torch.allclose(one, model.encode(torch.tensor([[4, 3, 9, 9]]), torch.tensor([2]))), "order is read"
 
 
-@pytest.mark.parametrize("config", [SASREC, DUOREC, SequentialConfig(contrast="us")])
-def test_every_weight_is_reached_by_the_gradient(config: SequentialConfig) -> None:
-    sequences, lengths = some_histories(longest=50)
+@pytest.mark.parametrize("contrast", ["off", "us_x", "us"])
+def test_every_weight_is_reached_by_the_gradient(contrast: Contrast) -> None:
+    config = SequentialConfig(dim=8, inner=16, longest=12, contrast=contrast)
+    sequences, lengths = some_histories(users=60)
     model = SequentialModel(N_ITEMS, config).train()
     targets = torch.from_numpy(np.random.default_rng(0).integers(1, N_ITEMS + 1, len(lengths)))
     torch.autograd.backward(model.loss(Batch(sequences, lengths, targets, sequences.flip(0), lengths.flip(0))))

@@ -22,6 +22,17 @@ def test_the_null_item_is_no_candidate() -> None:
     torch.testing.assert_close(one, by_hand)
 
 
+def test_its_gradient_is_that_of_the_plain_formula() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    states = torch.randn(150, 4, generator=drawn, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(9, 4, generator=drawn, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(1, 9, (150,), generator=drawn)
+    ours = torch.autograd.grad(3 * softmax_loss(states, items, targets), [states, items])
+    plain = torch.nn.functional.cross_entropy(states @ items[1:].T, targets - 1)
+    for found, expected in zip(ours, torch.autograd.grad(3 * plain, [states, items]), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 def test_info_nce_is_the_loop_of_the_paper() -> None:
     n, temperature = 4, 0.7
     first, second = torch.randn(n, 3), torch.randn(n, 3)
@@ -59,8 +70,8 @@ def test_the_other_view_has_the_same_next_item_and_is_another_example() -> None:
     examples = TrainingExamples(histories, places, 50)
     seen: dict[int, set[int]] = {}
     for _ in range(200):
-        for place, other in zip(places, examples.another(places, rng), strict=True):
-            seen.setdefault(int(place), set()).add(int(other))
+        for place, other in zip(places.tolist(), examples.another(places, rng).tolist(), strict=True):
+            seen.setdefault(place, set()).add(other)
     for place, others in seen.items():
         same = set(places[histories.items[places] == histories.items[place]].tolist())
         assert others == (same - {place} if len(same) > 1 else {place}), "evenly among all others, never held-out ones"

@@ -1,0 +1,387 @@
+"""LLMRG as it lives beside the stream: the vectors of users' newest reasoning graphs, kept until a newer graph comes.
+
+A list reads them and computes no graph: they are made in the step after a graph has come, and renewed in turn as the
+weights change. Item nodes are the temporal graph's item vectors and the items' texts, mapped to one width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dyngraph.batch import EventBatch
+from dyngraph.graph import DynamicGraph
+from dyngraph.growable import Growable
+from dyngraph.reasoning import ReasoningGraph
+from dyngraph.reasoning_store import BEST_SCORE, MOST_IMAGINED
+from dyngraph.state import State
+from dyngraph.texts import TextVectors
+from models.llmrg.chains import Chains, gathered
+from models.llmrg.fusion import FusionConfig, ReasoningFusion
+from models.new_texts import NewTexts
+from models.optimiser import NamedAdam
+
+ITEM_ROTATION = 256
+"""Items whose vectors are renewed after an update, in turn."""
+USER_ROTATION = 32
+"""Users whose graphs' vectors are renewed after an update, in turn."""
+
+Temporal = Callable[[], Tensor]
+"""Gives the temporal vectors ``[items, D]`` of all items, each as of its last refresh."""
+
+_packer, _unpacker = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(list[ReasoningGraph])
+
+
+class StreamChainsConfig(msgspec.Struct, frozen=True):
+    """What may differ between two. Raises ValueError for a count below 1."""
+
+    dim: int = 32
+    """Width d of the fused vectors."""
+    text_dim: int = 384
+    """Width w of text vectors."""
+    temporal_dim: int = 64
+    """Width D of the temporal graph's vectors."""
+    fusion: FusionConfig = FusionConfig(dim=32)
+    """Which parts are read; its widths are set from the above."""
+    lr: float = 2e-3
+    clip: float = 5.0
+    learn_events: int = 64
+    """Events of users with a graph that are learned at a time."""
+    draws: int = 256
+    """Items that an update draws, besides those of its events."""
+    propose: int = 40
+    """Candidates per list, the imagined items first."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "text_dim", "temporal_dim", "learn_events", "draws", "propose"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: use 1 or more")
+
+
+class ChainsNetwork(nn.Module):
+    """The fusion, and what maps users and items to its width."""
+
+    def __init__(self, config: StreamChainsConfig) -> None:
+        super().__init__()
+        self.config = config
+        fusion = msgspec.structs.replace(config.fusion, dim=config.dim, text_dim=config.text_dim, seed=config.seed)
+        self.fusion = ReasoningFusion(fusion)
+        self.base = nn.Linear(config.temporal_dim, config.dim, bias=False)
+        self.moving = nn.Linear(config.temporal_dim, config.dim, bias=False)
+        self.lasting = nn.Linear(config.text_dim, config.dim, bias=False)
+        self.sharpness = nn.Parameter(torch.zeros(()))
+
+    def lasting_parts(self, texts: Tensor) -> Tensor:
+        """``[m, d]`` what the texts ``[m, w]`` give to items' vectors; zeros for no text."""
+        made: Tensor = functional.layer_norm(self.lasting(texts), (self.config.dim,)) * texts.any(-1, keepdim=True)
+        return made
+
+    def items(self, temporal: Tensor, lasting: Tensor) -> Tensor:
+        """``[m, d]`` of items with temporal vectors ``[m, D]`` and lasting parts ``[m, d]``."""
+        made: Tensor = self.moving(temporal) + lasting
+        return made
+
+    def users(self, parts: Tensor, temporal: Tensor) -> Tensor:
+        """``[n, d]`` of users with the graphs' vectors ``[n, p d]`` and temporal ones ``[n, D]``."""
+        fused: Tensor = self.fusion.mix(torch.cat((parts, self.base(temporal)), dim=1))
+        return fused * (self.sharpness.exp() / math.sqrt(self.config.dim))
+
+
+class Examples(NamedTuple):
+    """E events of users with a graph that counted."""
+
+    graphs: list[ReasoningGraph]
+    users: Tensor
+    """``[E]`` user rows."""
+    temporal: Tensor
+    """``[E, D]`` of the users, just before."""
+    items: Tensor
+    """``[E]`` the rows they took."""
+
+
+class OnlineChains:
+    """One LLMRG over an encoder's temporal vectors and the graph's item texts and reasoning graphs."""
+
+    def __init__(self, config: StreamChainsConfig, temporal: Temporal, texts: TextVectors) -> None:
+        self.config, self.texts, self._temporal = config, texts, temporal
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network = ChainsNetwork(config)
+        self._optimiser = NamedAdam(dict(self.network.named_parameters()), lr=config.lr)
+        parts = self.network.fusion.mix.in_features - config.dim
+        self._lasting = Growable((config.dim,), torch.float32)
+        self._new_texts = NewTexts(texts)
+        self._parts = Growable((parts,), torch.float32)
+        self._horizon = Growable((), torch.int64, fill=-1)
+        self._imagined = Growable((MOST_IMAGINED,), torch.int32)
+        self._scores = Growable((MOST_IMAGINED,), torch.float32)
+        self._waiting: Examples | None = None
+        self._item_turn = self._user_turn = 1
+        self.updates = self.skipped = 0
+        """Updates written, and those refused because they were not finite."""
+        self.grow(1, 1)
+
+    # -- size -------------------------------------------------------------------------------------------------
+
+    def grow(self, users: int, items: int) -> None:
+        """Make room for this many rows."""
+        self._lasting.grow(items)
+        for table in self._user_tables():
+            table.grow(users)
+
+    def truncate(self, users: int, items: int) -> None:
+        """Undo growth."""
+        self._lasting.truncate(items)
+        for table in self._user_tables():
+            table.truncate(users)
+
+    def _user_tables(self) -> Sequence[Growable]:
+        return self._parts, self._horizon, self._imagined, self._scores
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def counts(self, users: Tensor, ts: Tensor) -> Tensor:
+        """``[n]`` bool: whether the graph kept of user rows ``users [n]`` is from before ``ts [n]`` (ms)."""
+        horizon = self._horizon.view[users]
+        return (horizon >= 0) & (horizon < ts)
+
+    def imagined(self, users: Tensor, ts: Tensor) -> tuple[Tensor, Tensor]:
+        """Item rows imagined for ``users [n]``, ``[n, m]`` int64 with 0 for none, and their scores in [0, 1]."""
+        there = self.counts(users, ts).unsqueeze(1)
+        return self._imagined.view[users].long() * there, self._scores.view[users] * there
+
+    @torch.no_grad()
+    def users(self, users: Tensor, ts: Tensor, temporal: Tensor) -> Tensor:
+        """``[n, d]`` fused vectors."""
+        parts = self._parts.view[users] * self.counts(users, ts).unsqueeze(1)
+        return self.network.users(parts, temporal)
+
+    def logits(self, fused: Tensor, items: Tensor) -> Tensor:
+        """``[n, C]`` of candidate rows ``items [n, C]`` for users with ``fused [n, d]`` vectors."""
+        moving = (fused @ self.network.moving.weight.detach()).unsqueeze(2)
+        by_time = torch.bmm(self._temporal()[items], moving)
+        return (by_time + torch.bmm(self._lasting.view[items], fused.unsqueeze(2))).squeeze(2)
+
+    @torch.no_grad()
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """``[m, d]``"""
+        return self.network.items(self._temporal()[items], self._lasting.view[items])
+
+    # -- learning ---------------------------------------------------------------------------------------------
+
+    def plan(
+        self, graph: DynamicGraph, batch: EventBatch, asked: Asked, query: Tensor, *, learn: bool, seed: int
+    ) -> ChainsUpdate:
+        """What ``batch``, event e of which was asked as ``asked[query[e]]``, will change; nothing is written."""
+        examples = self._waiting
+        if learn:
+            found = graph.reasoning.counting(asked.users, asked.ts)
+            places = query.tolist()
+            events = [e for e in batch.positive.nonzero().squeeze(1).tolist() if found[places[e]] is not None]
+            graphs = [made for e in events if (made := found[places[e]]) is not None]
+            new = Examples(graphs, asked.users[query[events]], asked.temporal[query[events]], batch.items[events])
+            examples = _together(examples, new) if events else examples
+        if not learn or examples is None or len(examples.graphs) < self.config.learn_events:
+            return ChainsUpdate(self, graph, examples)
+        gradients, loss = self._gradients(graph, examples, seed)
+        return ChainsUpdate(self, graph, None, gradients, loss)
+
+    @torch.enable_grad()
+    def _gradients(self, graph: DynamicGraph, examples: Examples, seed: int) -> tuple[dict[str, Tensor], float]:
+        """Of the sampled softmax over the examples' items and drawn ones (log-Q corrected, Yi et al. 2019)."""
+        network, count = self.network, graph.sizes()[1]
+        chains = self._chains(graph, examples.graphs)
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        drawn = torch.unique(torch.randint(1, count, (self.config.draws,), generator=generator))
+        # An item that this batch brings cannot be drawn for it: nobody could have been shown it.
+        drawn = drawn[graph.items.events[drawn] > 0]
+        pool = torch.cat((examples.items, drawn))
+        local, table = self._local(chains, pool)
+        vectors = network.items(self._temporal()[table], network.lasting_parts(self._texts_of(table)))
+        parts = torch.cat(network.fusion.graph_vectors(local, vectors), dim=1)
+        users = network.users(parts, examples.temporal)
+        place = torch.searchsorted(table, pool)
+        logits = users @ functional.embedding(place, vectors).T
+        size = len(examples.graphs)
+        expected = size * graph.items.events[pool].float() / max(graph.events, 1) + max(len(drawn), 1) / count
+        own = torch.arange(size)
+        twice = (pool == examples.items.unsqueeze(1)).scatter(1, own.unsqueeze(1), False)
+        choices = (logits - torch.log(expected.clamp(min=1e-9))).masked_fill(twice, -torch.inf)
+        loss = functional.cross_entropy(choices, own)
+        parameters = self._optimiser.parameters
+        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        gradients = {name: g for name, g in zip(parameters, found, strict=True) if g is not None}
+        return gradients, float(loss.detach())
+
+    def _chains(self, graph: DynamicGraph, graphs: Sequence[ReasoningGraph | None]) -> Chains:
+        """The graphs as arrays; an item that the graph has no row for is left out."""
+        there = [one for one in graphs if one is not None]
+        ids = {step.item_id for one in there for step in one.steps}
+        named = sorted(ids | {one.item_id for made in there for one in made.imagined} - {""})
+        rows = graph.item_ids.find(named).tolist()
+        known = {name: row for name, row in zip(named, rows, strict=True) if row}
+        return gathered(graphs, known, self.config.text_dim)
+
+    @staticmethod
+    def _local(chains: Chains, more: Tensor) -> tuple[Chains, Tensor]:
+        """The chains with items as places in a table of the rows that they and ``more`` name, and these rows."""
+        named = np.concatenate((chains.item, chains.imagined_item, more.numpy(), np.zeros(1, np.int64)))
+        table = np.unique(named)
+        item, imagined = np.searchsorted(table, chains.item), np.searchsorted(table, chains.imagined_item)
+        return chains._replace(item=item, imagined_item=imagined), torch.from_numpy(table)
+
+    def _texts_of(self, items: Tensor) -> Tensor:
+        return torch.from_numpy(self.texts.rows[items.numpy()])
+
+    def learn(self, graph: DynamicGraph, gradients: dict[str, Tensor]) -> None:
+        """Write an update, unless it is not finite: then it is counted and the last good weights stay."""
+        if not self._optimiser.step(gradients, clip=self.config.clip):
+            self.skipped += 1
+            return
+        self.updates += 1
+        users, items = graph.sizes()
+        turn, self._item_turn = _turn(self._item_turn, ITEM_ROTATION, items)
+        self.renew_items(turn)
+        turn, self._user_turn = _turn(self._user_turn, USER_ROTATION, users)
+        self.renew_users(graph, turn[self._horizon.view[turn] >= 0])
+
+    def follow(self, graph: DynamicGraph, items: Tensor) -> None:
+        """Renew what texts give to touched ``items [m]`` and to those with a new text since the last call, and encode
+        the graphs that have come since. Within a step only.
+        """
+        self.renew_items(torch.unique(torch.cat((items, self._new_texts.rows()))))
+        self._new_texts.taken()
+        self.renew_users(graph, self.outdated(graph))
+
+    @torch.no_grad()
+    def renew_items(self, items: Tensor) -> None:
+        """Compute what texts give to item rows ``items [m]`` anew."""
+        self._lasting.view[items] = self.network.lasting_parts(self._texts_of(items))
+
+    @torch.no_grad()
+    def renew_users(self, graph: DynamicGraph, users: Tensor) -> None:
+        """Encode the newest graphs of user rows ``users [n]`` anew."""
+        if not len(users):
+            return
+        graphs = [graph.reasoning.newest(row) for row in users.tolist()]
+        chains = self._chains(graph, graphs)
+        local, table = self._local(chains, users[:0])
+        self._parts.view[users] = torch.cat(self.network.fusion.graph_vectors(local, self.item_vectors(table)), dim=1)
+        self._horizon.view[users] = torch.tensor([one.ts if one is not None else -1 for one in graphs])
+        self._imagined.view[users] = 0
+        self._scores.view[users] = 0
+        place = np.arange(len(chains.imagined_user)) - np.searchsorted(chains.imagined_user, chains.imagined_user)
+        kept = place < MOST_IMAGINED
+        at = users.numpy()[chains.imagined_user[kept]], place[kept]
+        self._imagined.rows[at] = chains.imagined_item[kept]
+        self._scores.rows[at] = chains.imagined_score[kept] / BEST_SCORE
+
+    def outdated(self, graph: DynamicGraph) -> Tensor:
+        """User rows whose newest graph is not the one that is kept."""
+        horizon = graph.reasoning.horizons(np.arange(len(self._horizon))).ts
+        return torch.from_numpy(np.flatnonzero(horizon != self._horizon.rows))
+
+    def keep(self, waiting: Examples | None) -> None:
+        """Let ``waiting`` be what waits for the next update."""
+        self._waiting = waiting
+
+    def forget_user(self, user: int) -> None:
+        """Drop the graph's vectors and the examples of a user."""
+        for table in self._user_tables():
+            table.view[user] = table.fill
+        if self._waiting is not None:
+            kept = (self._waiting.users != user).nonzero().squeeze(1).tolist()
+            graphs = [self._waiting.graphs[place] for place in kept]
+            self._waiting = Examples(graphs, *(column[kept] for column in self._waiting[1:])) if kept else None
+
+    # -- state ------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Weights, optimiser, kept vectors, turns, waiting examples."""
+        state = {f"weight.{name}": value.detach() for name, value in self.network.named_parameters()}
+        state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
+        state |= {name: table.view for name, table in self._tables().items()} | self._new_texts.state()
+        state["counters"] = torch.tensor([self._item_turn, self._user_turn, self.updates, self.skipped])
+        if self._waiting is not None:
+            packed = np.frombuffer(_packer.encode(self._waiting.graphs), np.uint8).copy()
+            state["waiting.graphs"] = torch.from_numpy(packed)
+            state |= {f"waiting.{name}": getattr(self._waiting, name) for name in ("users", "temporal", "items")}
+        return state
+
+    @torch.no_grad()
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        for name, value in self.network.named_parameters():
+            value.copy_(state[f"weight.{name}"])
+        adam = {name.removeprefix("adam."): value for name, value in state.items() if name.startswith("adam.")}
+        self._optimiser.load_state(adam)
+        for name, table in self._tables().items():
+            table.replace(state[name])
+        self._item_turn, self._user_turn, self.updates, self.skipped = state["counters"].tolist()
+        self._new_texts.load_state(state)
+        self._waiting = None
+        if "waiting.graphs" in state:
+            graphs = _unpacker.decode(state["waiting.graphs"].numpy().tobytes())
+            self._waiting = Examples(graphs, *(state[f"waiting.{name}"] for name in ("users", "temporal", "items")))
+
+    def _tables(self) -> dict[str, Growable]:
+        return {
+            "lasting": self._lasting,
+            "parts": self._parts,
+            "horizon": self._horizon,
+            "imagined": self._imagined,
+            "scores": self._scores,
+        }
+
+
+class Asked(NamedTuple):
+    """n questions."""
+
+    users: Tensor
+    """``[n]`` user rows."""
+    ts: Tensor
+    """``[n]`` ms."""
+    temporal: Tensor
+    """``[n, D]`` the users' temporal embeddings."""
+
+
+@dataclass(frozen=True)
+class ChainsUpdate:
+    """What a batch changes: new weights, or what waits for them."""
+
+    model: OnlineChains
+    graph: DynamicGraph
+    waiting: Examples | None
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    loss: float = 0.0
+
+    def apply(self) -> None:
+        """Write it."""
+        self.model.keep(self.waiting)
+        if self.gradients:
+            self.model.learn(self.graph, self.gradients)
+
+
+def _together(first: Examples | None, second: Examples) -> Examples:
+    if first is None:
+        return second
+    columns = (torch.cat(pair) for pair in zip(first[1:], second[1:], strict=True))
+    return Examples([*first.graphs, *second.graphs], *columns)
+
+
+def _turn(begin: int, size: int, rows: int) -> tuple[Tensor, int]:
+    """The next ``size`` rows from ``begin`` on, round and round without row 0, and where to begin next."""
+    others = rows - 1
+    if others < 1:
+        return torch.zeros(0, dtype=torch.int64), 1
+    turn = (torch.arange(min(size, others)) + begin - 1) % others + 1
+    return turn, int(turn[-1]) % others + 1

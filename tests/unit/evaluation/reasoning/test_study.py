@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from reasoning_rig import circling
+from rich.console import Console
+
+from evaluation.profiles import stock
+from evaluation.reasoning import bases
+from evaluation.reasoning.outcomes import Outcomes, Run
+from evaluation.reasoning.rows import BASE, ROWS, SEQUENCE, row_named
+from evaluation.reasoning.statistical import StatisticalChains
+from evaluation.reasoning.study import Study
+from evaluation.reasoning.tables import differences_table, figures_table
+from evaluation.reasoning.training import Schedule
+from models.sequential.config import SequentialConfig
+
+
+def silent(epoch: int, done: int, updates: int, loss: float) -> None:
+    """Tell nobody."""
+
+
+def never(epoch: int, done: int, updates: int, loss: float) -> None:
+    raise AssertionError("a finished run was trained again")
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setattr(stock, "cache_folder", lambda: tmp_path)
+    monkeypatch.setitem(bases.BASES, "duorec", SequentialConfig(dim=8, inner=16, dropout=0.1))
+    return Study(
+        circling(users=30),
+        "duorec",
+        Outcomes(tmp_path / "bases"),
+        Outcomes(tmp_path / "rows"),
+        StatisticalChains("random"),
+        Schedule(epochs=2, batch=64, lr=0.01),
+        Schedule(epochs=1, batch=64, lr=0.01),
+    )
+
+
+def test_every_row_runs_once_from_the_same_base_and_the_tables_show_four_lines(study: Study) -> None:
+    names = [BASE, *(row.name for row in ROWS), "threshold = 50"]
+    runs = [study.run(Run(name, "published", 0), silent) for name in names]
+    assert [run.row for run in runs] == names
+    assert [run.progress["epoch"] for run in runs[1:]] == [1] * 7
+    again = [study.run(Run(name, "published", 0), never) for name in names]
+    assert again == runs
+    assert len(list(study.bases.folder.glob("*.json"))) == 1, "one base model for all"
+    assert all(0 <= figure <= 1 for run in runs for figure in (*run.masked.values(), *run.unmasked.values()))
+
+    runs.append(study.run(Run(SEQUENCE.name, "shuffled", 0), silent))
+    console = Console(record=True, width=160)
+    console.print(figures_table("circle", runs, ("DuoRec, as published", (0.0552, 0.0839, 0.0350, 0.0447))))
+    console.print(differences_table(study, runs))
+    text = console.export_text()
+    assert text.count("sequence graph ") >= 4, "two orders, masked and not"
+    assert "imagined items without a graph" in text and "0.0447" in text
+
+    found = study.against("reasoning", SEQUENCE.name, "published", [0], masked=False)
+    assert found.mean == pytest.approx(runs[4].unmasked["NDCG@10"] - runs[2].unmasked["NDCG@10"])
+
+
+def test_a_row_starts_from_the_best_weights_of_its_base(study: Study) -> None:
+    base = study.run(Run(BASE, "published", 0), silent)
+    still = Study(study.log, "duorec", study.bases, study.rows, study.build, joint=Schedule(epochs=1, batch=32, lr=0.0))
+    assert still.run(Run("base, trained on", "published", 0), silent).unmasked == base.unmasked
+
+
+def test_rows_without_a_builder_and_unknown_names_are_refused(study: Study) -> None:
+    with pytest.raises(ValueError, match="row 'magic' is unknown; use some of: base, base, trained on"):
+        study.run(Run("magic", "published", 0), never)
+    with pytest.raises(ValueError, match="threshold = 0 to 100"):
+        row_named("threshold = 101")
+    with pytest.raises(ValueError, match="row 'reasoning' reads reasoning graphs; name who builds them"):
+        row_named("reasoning").of(study.log, None, None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="base model 'bert' is unknown; use one of: duorec, sasrec"):
+        Study(study.log, "bert", study.bases, study.rows).run(Run(BASE, "published", 0), never)
