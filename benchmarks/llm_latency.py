@@ -184,13 +184,13 @@ def keep_busy(stale: StaleUsers, count: int, settings: Settings, broker: str) ->
     """Once the LLM worker has taken what it left behind, fill its queue up to ``count``."""
     taken = wait_until(lambda state: len(state["partitions"]) == settings.llm_partitions, settings, "given jobs")
     time.sleep(2)
-    missing = count - (llm_state(settings) or taken)["jobs"]["waiting"]
+    missing = count - (llm_state(settings) or taken)["jobs"]["profile"]["waiting"]
     with Publisher(broker, settings.prefix, linger_ms=5) as publisher:
         for _ in range(missing):
             job = stale.job()
             publisher.send("llm-jobs", job.entity_id.encode(), encode(job))
         publisher.flush()
-    wait_until(lambda state: state["jobs"]["waiting"] >= 0.9 * count, settings, "behind with its work")
+    wait_until(lambda state: state["jobs"]["profile"]["waiting"] >= 0.9 * count, settings, "behind with its work")
 
 
 def llm_state(settings: Settings) -> dict[str, Any] | None:

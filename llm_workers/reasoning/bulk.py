@@ -20,7 +20,8 @@ from llm_workers.reasoning.coded import CodedCatalogue, Histories
 from llm_workers.reasoning.counted import CountedNeighbours
 from llm_workers.reasoning.evidence import RELATIONS, sentence
 from llm_workers.reasoning.facts import called
-from llm_workers.reasoning.kernels import Bounds, Made, Scratch, reason_about
+from llm_workers.reasoning.kernel_arrays import Bounds, Made, Scratch
+from llm_workers.reasoning.kernels import reason_about
 from llm_workers.reasoning.settings import MOST_CHAIN, ReasoningSettings
 from llm_workers.reasoning.statistical import StatisticalReasoner
 from llm_workers.reasoning.steps import Steps

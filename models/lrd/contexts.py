@@ -41,6 +41,12 @@ class ContextMixing(nn.Module):
         self.widen = nn.Linear(dim, dim)
         self.narrow = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)
+        # As small as the embeddings' start, as in the release: a wider start drowns what the contexts say, and for
+        # many epochs nothing but popularity is learned.
+        for linear in (self.project, self.widen, self.narrow):
+            nn.init.normal_(linear.weight, std=0.01)
+        for linear in (self.widen, self.narrow):
+            nn.init.zeros_(linear.bias)
 
     def forward(self, contexts: Tensor) -> Tensor:
         """``[N, R, d]`` contexts to ``[N, d]``."""

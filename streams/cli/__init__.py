@@ -17,7 +17,7 @@ import typer
 
 # In the order of the help page: what a newcomer tries first comes first.
 COMMANDS = (
-    *("demo", "up", "worker", "publish", "consume", "recommend", "replay", "evaluate", "ablate"),
+    *("demo", "up", "worker", "publish", "consume", "recommend", "explain", "replay", "evaluate", "ablate"),
     *("validate", "data", "topics", "llm"),
 )
 ROOMS = ("dyngraph", "models", "llm_workers", "evaluation", "streams", "evergraph")

@@ -6,6 +6,7 @@ change state.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from dyngraph.lists import HistoryEntry, RecommendationList
 from dyngraph.shard import Shard
 from streams.worker.json_http import JsonPort, Problem, json_answer
 from streams.worker.profiles import profile_of
+from streams.worker.reasoning import reasoning_of, relations_of
 from streams.worker.shards import HostedShard, NotHosted, ShardHost
 
 MAX_K = 1_000
@@ -23,6 +25,8 @@ PATHS = {
     "/lists/{user}?k=10": "a fresh list for a user, best first, with reasons",
     "/history/{user}?n=20": "the user's kept events, newest first",
     "/users/{user}/profile": "what an LLM, or counting, made of the user's history, and how old it is",
+    "/users/{user}/reasoning": "the user's chains of reasons, and what could come next",
+    "/relations?partition=0": "the latent relations that were found: names, use, strongest pairs",
     "/state?digest=1": "offsets, lag, rates, counters and prequential figures; the digest takes a moment",
     "/health/live": "200 while the process works",
     "/health/ready": "200 when the catalogue is read and every shard has caught up, else 503",
@@ -42,7 +46,7 @@ class Overview(Protocol):
 
 
 class HttpPort(JsonPort):
-    """Lists, histories, profiles and state of the shards that `host` has."""
+    """Lists, histories, artefacts and state of the shards that `host` has."""
 
     def __init__(self, host: ShardHost, overview: Overview) -> None:
         super().__init__(
@@ -51,6 +55,8 @@ class HttpPort(JsonPort):
                 "/lists/{user}": self._lists,
                 "/history/{user}": self._history,
                 "/users/{user}/profile": self._profile,
+                "/users/{user}/reasoning": self._reasoning,
+                "/relations": self._relations,
                 "/state": self._state,
                 "/health/live": self._live,
                 "/health/ready": self._ready,
@@ -101,6 +107,30 @@ class HttpPort(JsonPort):
             )
         return json_answer(found)
 
+    async def _reasoning(self, request: web.Request) -> web.Response:
+        user = request.match_info["user"]
+        found = await self._hosted(user).run(lambda shard: reasoning_of(shard, user))
+        if found is None:
+            raise Problem(
+                404,
+                f"user {user[:80]!r} has no reasoning graph",
+                "a graph is made from the user's second event on, by an LLM worker",
+                "see `llm_jobs` at /state, and whether a worker runs: `evergraph worker --role llm`",
+            )
+        return json_answer(found)
+
+    async def _relations(self, request: web.Request) -> web.Response:
+        partition = _whole_number(request, "partition", 0, 2**31 - 1, least=0)
+        found = await self._of_partition(partition).run(relations_of)
+        if found is None:
+            raise Problem(
+                404,
+                f"partition {partition} has no relation table yet",
+                "the first one is made some thousand events after the items' texts have come",
+                "wait, or see whether `relations` is off in the settings",
+            )
+        return json_answer(found)
+
     async def _state(self, request: web.Request) -> web.Response:
         return json_answer(await self._overview.state(digest=request.query.get("digest", "0") not in ("", "0")))
 
@@ -114,8 +144,15 @@ class HttpPort(JsonPort):
         return json_answer({"status": "not ready", "reason": reason}, 503)
 
     def _hosted(self, user: str) -> HostedShard:
+        return self._found(lambda: self._host.of_user(user))
+
+    def _of_partition(self, partition: int) -> HostedShard:
+        return self._found(lambda: self._host.get(partition))
+
+    @staticmethod
+    def _found(find: Callable[[], HostedShard]) -> HostedShard:
         try:
-            return self._host.of_user(user)
+            return find()
         except NotHosted as error:
             raise Problem(
                 503,
@@ -125,14 +162,14 @@ class HttpPort(JsonPort):
             ) from None
 
 
-def _whole_number(request: web.Request, name: str, default: int, most: int) -> int:
+def _whole_number(request: web.Request, name: str, default: int, most: int, least: int = 1) -> int:
     text = request.query.get(name, str(default))
-    number = int(text) if text.isdecimal() and len(text) <= 9 else 0
-    if not 1 <= number <= most:
+    number = int(text) if text.isdecimal() and len(text) <= 9 else least - 1
+    if not least <= number <= most:
         raise Problem(
             400,
             f"{name}={text[:50]!r}",
-            f"{name} is a whole number from 1 to {most}",
+            f"{name} is a whole number from {least} to {most}",
             f"for example ?{name}={default}",
         )
     return number

@@ -42,6 +42,8 @@ from streams.worker.letters import Letters
 from streams.worker.log_ends import LogEnds
 from streams.worker.metrics import MetricPublisher
 from streams.worker.note import withdraw_note, write_note
+from streams.worker.reasoning import relation_table
+from streams.worker.relations import RelationsPublisher
 from streams.worker.requests import RequestsAgent
 from streams.worker.scoring_agent import ListMaker
 from streams.worker.shards import HostedShard, ShardHost
@@ -105,6 +107,7 @@ class GraphWorker:
         self._handing_over = HandingOver(self.app, settings)
         self.tables = CompactTopics(broker, settings, self.host, self.letters, self.log_ends, self._taking_in.announced)
         self.metrics = MetricPublisher(self.app, settings)
+        self.relations = RelationsPublisher(self.app, settings)
         self.artefacts = ArtefactTopics(broker, settings, self.graph, self.host, self.letters)
         self.view = WorkerView(broker, self.graph, self.tables, self.artefacts, self.letters, self.counters)
         self.port = HttpPort(self.host, self.view)
@@ -313,6 +316,7 @@ class GraphWorker:
                 if lane.catch_up.done:
                     lately, offset = lane.metrics, lane.hosted.shard.applied_offset
                     await self.metrics.publish(partition, offset, lately.figures(), lately.targets(), lately.window)
+                    await self.relations.publish(partition, relation_table(lane.hosted.shard))
 
 
 def trainer_settings(settings: Settings) -> Settings:

@@ -9,6 +9,7 @@ from streams.worker.counters import Counters
 from streams.worker.graph_agent import GraphAgent, Lane
 from streams.worker.letters import Letters
 from streams.worker.profiles import profile_figures
+from streams.worker.reasoning import reasoning_figures
 from streams.worker.tables import CompactTopics
 from streams.worker.watchdog import Pulse
 
@@ -60,6 +61,7 @@ class WorkerView:
                 "lists_failed": lane.lists.failed,
                 "caught_up": lane.catch_up.done,
                 "profiles": await lane.hosted.run(partial(profile_figures, users=list(lane.lists.lately))),
+                "reasoning": await lane.hosted.run(reasoning_figures),
                 "prequential": lane.metrics.figures(),
                 "targets": lane.metrics.targets(),
             }

@@ -1,0 +1,69 @@
+"""What a worker tells of the reasoning graphs and latent relations that its shards hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dyngraph.reasoning import ReasoningGraph
+from dyngraph.relations import RelationTable
+from dyngraph.shard import Shard
+from models.sources.relations import RelationSource
+
+
+def reasoning_of(shard: Shard, user_id: str) -> dict[str, Any] | None:
+    """The newest reasoning graph of a user with the titles of its items, None where there is none."""
+    graph = shard.engine.graph
+    row = int(graph.user_ids.find([user_id])[0])
+    found = graph.reasoning.newest(row) if row else None
+    if found is None:
+        return None
+    ids = {step.item_id for step in found.steps} | {one.item_id for one in found.imagined if one.item_id}
+    entries = ((item_id, graph.catalogue.get(item_id)) for item_id in sorted(ids))
+    return {
+        "graph": msgspec.to_builtins(msgspec.structs.replace(found, vectors=b"")),
+        "titles": {item_id: item.title for item_id, item in entries if item is not None and item.title},
+        "age_s": round(max(shard.now().ts - found.ts, 0) / 1000, 3),
+    }
+
+
+def told_graph(answer: dict[str, Any]) -> ReasoningGraph:
+    """The graph within what :func:`reasoning_of` answered, concept vectors left out."""
+    return msgspec.convert(answer["graph"], ReasoningGraph)
+
+
+def relation_table(shard: Shard) -> RelationTable | None:
+    """The newest version of the shard's latent relations; None before the first, or without them."""
+    source = next((one for one in shard.engine.sources if isinstance(one, RelationSource)), None)
+    return source.table.table if source is not None else None
+
+
+def relations_of(shard: Shard) -> dict[str, Any] | None:
+    """That version for people: what each relation is called, how much it is used, and its strongest pairs."""
+    table = relation_table(shard)
+    if table is None:
+        return None
+    title = shard.engine.graph.catalogue.title
+    return {
+        "version": table.version,
+        "horizon": {"ts_ms": table.ts, "seq": table.offset},
+        "relations": [
+            {
+                "number": number,
+                "name": slot.name,
+                "usage": round(slot.usage, 4),
+                "pairs": [
+                    {"past": title(pair.past), "candidate": title(pair.candidate), "score": round(pair.score, 4)}
+                    for pair in slot.pairs[:10]
+                ],
+            }
+            for number, slot in enumerate(table.slots, 1)
+        ],
+    }
+
+
+def reasoning_figures(shard: Shard) -> dict[str, object]:
+    """How many graphs there are, and why others were refused."""
+    store = shard.engine.graph.reasoning
+    return {"graphs": len(store), "refused": dict(store.refused)}
