@@ -33,6 +33,8 @@ class Examples(NamedTuple):
     asked: Asked
     items: Tensor
     """``[E]``"""
+    people: Tensor
+    """``[E]`` user rows, also of those who had none yet when they were asked about."""
 
     @property
     def events(self) -> int:
@@ -57,20 +59,22 @@ def together(first: Examples | None, second: Examples) -> Examples:
     if first is None:
         return second
     asked = Asked(*(torch.cat(pair) for pair in zip(first.asked, second.asked, strict=True)))
-    return Examples(asked, torch.cat((first.items, second.items)))
+    return Examples(asked, torch.cat((first.items, second.items)), torch.cat((first.people, second.people)))
 
 
 def without_user(examples: Examples, user: int) -> Examples | None:
     """The examples of all others, None if there are none."""
-    places = (examples.asked.users != user).nonzero().squeeze(1)
-    return Examples(pick(examples.asked, places), examples.items[places]) if len(places) else None
+    places = (examples.people != user).nonzero().squeeze(1)
+    if not len(places):
+        return None
+    return Examples(pick(examples.asked, places), examples.items[places], examples.people[places])
 
 
 def flat(examples: Examples) -> State:
     """Examples as named tensors."""
-    return {**examples.asked._asdict(), "items": examples.items}
+    return {**examples.asked._asdict(), "items": examples.items, "people": examples.people}
 
 
 def restored(state: State) -> Examples:
     """Inverse of :func:`flat`."""
-    return Examples(Asked(*(state[name] for name in Asked._fields)), state["items"])
+    return Examples(Asked(*(state[name] for name in Asked._fields)), state["items"], state["people"])

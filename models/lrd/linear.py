@@ -73,9 +73,13 @@ class LinearRelations(nn.Module):
         return based
 
     def halves(self, texts: Tensor) -> Halves:
-        """Of the posterior."""
-        halves: Halves = self.posterior.halves(texts)
-        return halves
+        """Of the posterior. What it reads is brought to unit variance first: text vectors have length 1, and from
+        numbers as small as theirs a posterior that sees each event once would stay uniform for a hundred thousand of
+        them.
+        """
+        projected = self.posterior.project(texts)
+        projected = functional.layer_norm(projected, (projected.shape[-1],)) * texts.any(-1, keepdim=True)
+        return Halves(self.posterior.past(projected), self.posterior.candidate(projected))
 
     def scores(self, given: Gathered) -> Tensor:
         """``[U, C]``"""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -26,6 +28,11 @@ LOOKED_AT = 1_000
 """Items of the catalogue, evenly spread, whose pairs stand for pairs of no relation."""
 
 _packer, _unpacker = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(RelationTable)
+
+
+def _mark(described: Mapping[str, Item]) -> str:
+    """Changes with what names are made from; the catalogue's own version would be another after a restart."""
+    return hashlib.blake2b(_packer.encode(list(described.values())), digest_size=8).hexdigest()
 
 
 class LivingTable:
@@ -58,7 +65,7 @@ class LivingTable:
             RelationSlot(embeddings[slot].tobytes(), float(usage[slot]), pairs[slot]) for slot in range(latent)
         )
         version = self.table.version + 1 if self.table is not None else 1
-        fresh = RelationTable(version, ts, seq, slots, "statistical", str(graph.catalogue.version))
+        fresh = RelationTable(version, ts, seq, slots, "statistical")
         if collapsed(usage):
             self.collapses += 1
             log.warning("latent relations have collapsed: %.2f of %d in effective use", effective_slots(usage), latent)
@@ -67,7 +74,8 @@ class LivingTable:
                 self._place_of[slot] = place
             fresh = aligned(self.table, fresh)
         kept = [slot.name for slot in fresh.slots]
-        fresh = named(fresh, self._described(graph, fresh))
+        described = self._described(graph, fresh)
+        fresh = msgspec.structs.replace(named(fresh, described), catalogue=_mark(described))
         # A relation whose pairs say nothing now is still called what it was.
         slots = tuple(
             slot if slot.name else msgspec.structs.replace(slot, name=name)

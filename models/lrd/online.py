@@ -142,7 +142,8 @@ class OnlineRelations:
         events = batch.positive.nonzero().squeeze(1)
         examples = self._waiting
         if len(events):
-            examples = together(examples, Examples(pick(asked, query[events]), batch.items[events]))
+            new = Examples(pick(asked, query[events]), batch.items[events], batch.users[events])
+            examples = together(examples, new)
         if examples is None or examples.events < self.config.learn_events:
             return RelationsUpdate(self, examples)
         return self._gradients(graph, examples, seed)
@@ -198,6 +199,7 @@ class OnlineRelations:
                 alpha=method.alpha,
                 entropy=method.entropy,
             )
+            loss = loss - self.config.balance * self._spread(log_q, known)
         parameters = self._optimiser.parameters
         touched = (residuals, users, biases)
         found = torch.autograd.grad(loss, [*parameters.values(), *touched], allow_unused=True)
@@ -206,6 +208,12 @@ class OnlineRelations:
         by_row = [g * examples.events if g is not None else None for g in found[len(parameters) :]]
         rows_of = (rows, asked.users, asked_for.flatten())
         return RelationsUpdate(self, None, weights, list(zip(rows_of, by_row, strict=True)), float(loss.detach()))
+
+    def _spread(self, log_q: Tensor, known: Tensor) -> Tensor:
+        """Entropy of the mean over the ``known [E, H]`` pairs of ``q [E, H, R]`` given that it is latent."""
+        latent = log_q[known][:, self.relations.latent_at :].exp()
+        mean = latent.sum(0) / latent.sum().clamp(min=1e-9)
+        return -(mean * torch.log(mean.clamp(min=1e-9))).sum()
 
     def _pool(self, graph: DynamicGraph, seed: int) -> Tensor:
         """Item rows that learning draws from: only what somebody has met, so nothing that this batch brings."""
