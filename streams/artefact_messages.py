@@ -27,6 +27,8 @@ from streams.messages import (
 )
 
 MAX_PAST = 64
+MAX_RELATED = 1_024
+MAX_NAME = 200
 MAX_STEPS = 64
 MAX_IMAGINED = 32
 MAX_VECTOR_WIDTH = 4_096
@@ -113,7 +115,7 @@ class LlmJob(Message, frozen=True, kw_only=True):
     reason: Text = ""
     events: Count = 0
     past: Annotated[tuple[PastEntry, ...], Meta(max_length=MAX_PAST)] = ()
-    related: Annotated[tuple[RelatedEntry, ...], Meta(max_length=1_024)] = ()
+    related: Annotated[tuple[RelatedEntry, ...], Meta(max_length=MAX_RELATED)] = ()
     previous: Reasoning | None = None
     erasures: Offset = -1
 

@@ -36,6 +36,21 @@ class Partners(Protocol):
         ...
 
 
+class AllPartners:
+    """What several know, the strongest first."""
+
+    def __init__(self, several: Sequence[Partners]) -> None:
+        self._several = several
+
+    def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
+        """For each item row up to ``most`` of each relation that any of them knows."""
+        found = [one.partners(items, most) for one in self._several]
+        return [
+            sorted((pair for lists in found for pair in lists[place]), key=lambda pair: (-pair[2], pair[0]))
+            for place in range(len(items))
+        ]
+
+
 def telling(own: OwnItems, newest: int, heaviest: int) -> OwnItems:
     """The ``newest`` items and, of the others, the ``heaviest``; oldest first. Of equal weight the later ones."""
     older = max(len(own.items) - newest, 0)

@@ -22,7 +22,7 @@ from dyngraph.state import State, gather, scatter
 from llm_workers.refresh import triggers
 from llm_workers.refresh.budget import Budget
 from llm_workers.refresh.config import RefreshConfig
-from llm_workers.refresh.past import History, Partners, distances, sample, telling
+from llm_workers.refresh.past import AllPartners, History, Partners, distances, sample, telling
 from llm_workers.refresh.people import SOURCES, People
 from llm_workers.refresh.segments import Segments
 from llm_workers.refresh.triggers import Standing
@@ -209,5 +209,5 @@ def policy_over(config: RefreshConfig, engine: Engine, kind: Kind = "profile") -
     """A fresh policy over an engine's own history. Raises TypeError for an engine whose habits hold none."""
     if not isinstance(engine.habits, History):
         raise TypeError(f"the policy reads which items a user had; a {type(engine.habits).__name__} does not know them")
-    partners = next((source for source in engine.sources if isinstance(source, Partners)), None)
+    partners = AllPartners([source for source in engine.sources if isinstance(source, Partners)])
     return RefreshPolicy(config, engine.habits, kind, partners)

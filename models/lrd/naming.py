@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +29,8 @@ SHIFTS = (1, 7, 31)
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _COMMON = "and count for from inch inches new ounce ounces pack set size the with you your"
 _TELLS_NOTHING = frozenset(_COMMON.split())
+_ANYTHING = ""
+"""The saying of every pair that says anything."""
 
 
 def name_by_terms(
@@ -38,86 +42,126 @@ def name_by_terms(
     are somebody else's. Items that the catalogue does not know, or without any text, say nothing. Empty where nothing
     stands out. The same input gives the same name.
     """
-    kept = set(taken)
-    said: defaultdict[str, float] = defaultdict(float)
-    pairs_saying = Counter[str]()
-    whole = 0.0
-    for pair in pairs:
-        sayings = _sayings(pair, items)
-        if sayings is None:
-            continue
-        whole += pair.score
-        for saying in sayings:
-            said[saying] += pair.score
-            pairs_saying[saying] += 1
-    usual = [sayings for pair in background if (sayings := _sayings(pair, items)) is not None]
-    often = Counter(saying for sayings in usual for saying in sayings)
-    best: tuple[float, str] | None = None
-    for saying in sorted(said):
-        share = said[saying] / whole
-        expected = (often[saying] + 0.5) / (len(usual) + 1) if usual else 0.0
-        lift = share / expected if expected else math.inf
-        if saying in kept or share < LEAST_SHARE or pairs_saying[saying] < LEAST_PAIRS or lift < LEAST_LIFT:
-            continue
-        # How much the relation tells of the saying: its part of the Kullback-Leibler divergence.
-        worth = share * math.log(min(lift, 1e6))
-        if best is None or worth > best[0] + 1e-12:
-            best = worth, saying
-    return best[1] if best else ""
+    reader = _Reader(items)
+    usual = reader.counted((pair.past, pair.candidate) for pair in background)
+    return _telling(reader.said(pairs), usual.__getitem__, set(taken))
 
 
 def named(table: RelationTable, items: Mapping[str, Item]) -> RelationTable:
     """The table with a name for each slot that has something to say, no name twice, by counting.
 
     Each relation is set against the pairs of the others and against items of the catalogue put together at random. The
-    most used relations choose first.
+    most used relations choose first. Within a step, so whatever is said is read and counted once.
     """
-    ids = sorted(items)
-    random_pairs = [
-        Pair(ids[at], ids[at - shift], 1.0) for shift in SHIFTS if shift < len(ids) for at in range(len(ids))
-    ]
+    reader, ids = _Reader(items), sorted(items)
+    by_chance = [(ids[at], ids[at - shift]) for shift in SHIFTS if shift < len(ids) for at in range(len(ids))]
+    chance = reader.counted(by_chance)
+    said = [reader.said(slot.pairs) for slot in table.slots]
+    together = sum((one.often for one in said), Counter[str]())
+    pairs = sum(len(slot.pairs) for slot in table.slots)
     names: dict[int, str] = {}
     for number in sorted(range(len(table.slots)), key=lambda number: (-table.slots[number].usage, number)):
-        others = [pair for other, slot in enumerate(table.slots) if other != number for pair in slot.pairs]
+        own = said[number]
         # The other relations' pairs count as much as all the random ones.
-        times = max(1, len(random_pairs) // max(1, len(others)))
-        own = table.slots[number].pairs
-        names[number] = name_by_terms(own, items, [*random_pairs, *others * times], names.values())
+        times = max(1, len(by_chance) // max(1, pairs - len(table.slots[number].pairs)))
+
+        def usual(saying: str, own: _Said = own, times: int = times) -> int:
+            return chance[saying] + times * (together[saying] - own.often[saying])
+
+        names[number] = _telling(own, usual, set(names.values()))
     slots = tuple(msgspec.structs.replace(slot, name=names[number]) for number, slot in enumerate(table.slots))
     return msgspec.structs.replace(table, slots=slots, producer="statistical")
 
 
-def _sayings(pair: Pair, items: Mapping[str, Item]) -> set[str] | None:
-    """What a pair says of itself; None where an end has no text at all."""
-    past, candidate = items.get(pair.past), items.get(pair.candidate)
-    if past is None or candidate is None or not (_speaks(past) and _speaks(candidate)):
-        return None
-    sayings = set()
-    if past.title and past.title == candidate.title:
-        sayings.add("the same by another number")
-    if past.brand and past.brand == candidate.brand:
-        sayings |= {"same brand", f"both {past.brand}"}
-    elif past.brand and candidate.brand:
-        sayings |= {f"{past.brand} with {candidate.brand}", "another brand"}
-    first, second = _shelves(past), _shelves(candidate)
-    sayings |= {f"same shelf: {shelf}" for shelf in first & second}
-    if first and second:
-        sayings.add("same shelf" if first & second else "another shelf")
-        sayings |= {f"{a} with {b}" for a in first - second for b in second - first}
-    sayings |= {f"both say “{word}”" for word in _words(past) & _words(candidate)}
-    return sayings
+class _Said(NamedTuple):
+    """What some pairs say."""
+
+    weight: defaultdict[str, float]
+    """Sum of the scores of the pairs that say it."""
+    often: Counter[str]
+    """Number of the pairs that say it."""
 
 
-def _speaks(item: Item) -> bool:
-    return bool(item.title or item.brand or item.categories)
+def _telling(said: _Said, usual: Callable[[str], int], taken: set[str]) -> str:
+    """The saying that tells most of its pairs; ``usual`` gives the number of other pairs that say something."""
+    best, most = "", 0.0
+    others, whole = usual(_ANYTHING), said.weight[_ANYTHING]
+    for saying in sorted(said.often.keys() - taken - {_ANYTHING}):
+        share = said.weight[saying] / whole if whole else 0.0
+        expected = (usual(saying) + 0.5) / (others + 1) if others else 0.0
+        lift = share / expected if expected else math.inf
+        if share < LEAST_SHARE or said.often[saying] < LEAST_PAIRS or lift < LEAST_LIFT:
+            continue
+        # How much the relation tells of the saying: its part of the Kullback-Leibler divergence.
+        worth = share * math.log(min(lift, 1e6))
+        if worth > most + 1e-12:
+            best, most = saying, worth
+    return best
 
 
-def _shelves(item: Item) -> set[str]:
+class _Words(NamedTuple):
+    """An item, read."""
+
+    title: str
+    brand: str
+    shelves: frozenset[str]
     """The narrowest level of each category."""
-    return {path.split(LEVELS)[-1].strip() for path in item.categories} - {""}
-
-
-def _words(item: Item) -> set[str]:
+    words: frozenset[str]
     """Telling words of the title, the brand's own left out."""
-    own = {word.lower() for word in _WORD.findall(item.brand or "")}
-    return {word.lower() for word in _WORD.findall(item.title)} - own - _TELLS_NOTHING
+
+
+class _Reader:
+    """Reads what pairs of items say of themselves, each item once."""
+
+    def __init__(self, items: Mapping[str, Item]) -> None:
+        self._items = items
+        self._read: dict[str, _Words | None] = {}
+
+    def said(self, pairs: Iterable[Pair]) -> _Said:
+        """Everything that the pairs say."""
+        found = _Said(defaultdict(float), Counter())
+        for pair in pairs:
+            for saying in self._sayings(pair.past, pair.candidate):
+                found.weight[saying] += pair.score
+                found.often[saying] += 1
+        return found
+
+    def counted(self, pairs: Iterable[tuple[str, str]]) -> Counter[str]:
+        """How many of the pairs say each thing."""
+        return Counter(chain.from_iterable(self._sayings(past, candidate) for past, candidate in pairs))
+
+    def _sayings(self, past: str, candidate: str) -> set[str]:
+        """What a pair says of itself; nothing where an end has no text at all."""
+        one, other = self._words(past), self._words(candidate)
+        if one is None or other is None:
+            return set()
+        sayings = {_ANYTHING}
+        if one.title and one.title == other.title:
+            sayings.add("the same by another number")
+        if one.brand and one.brand == other.brand:
+            sayings |= {"same brand", f"both {one.brand}"}
+        elif one.brand and other.brand:
+            sayings |= {f"{one.brand} with {other.brand}", "another brand"}
+        if one.shelves and other.shelves:
+            shared = one.shelves & other.shelves
+            sayings.add("same shelf" if shared else "another shelf")
+            sayings.update(f"same shelf: {shelf}" for shelf in shared)
+            sayings.update(f"{a} with {b}" for a in one.shelves - shared for b in other.shelves - shared)
+        sayings.update(f"both say “{word}”" for word in one.words & other.words)
+        return sayings
+
+    def _words(self, item_id: str) -> _Words | None:
+        """None for an item that is unknown or without text."""
+        if item_id not in self._read:
+            item = self._items.get(item_id)
+            self._read[item_id] = _words_of(item) if item is not None else None
+        return self._read[item_id]
+
+
+def _words_of(item: Item) -> _Words | None:
+    if not (item.title or item.brand or item.categories):
+        return None
+    brand = item.brand or ""
+    shelves = frozenset(path.split(LEVELS)[-1].strip() for path in item.categories) - {""}
+    words = {word.lower() for word in _WORD.findall(item.title)} - {word.lower() for word in _WORD.findall(brand)}
+    return _Words(item.title, brand, shelves, frozenset(words - _TELLS_NOTHING))

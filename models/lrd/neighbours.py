@@ -60,7 +60,7 @@ class RelationNeighbours:
         # s(h, r, i) of all latent relations at once, as in the module of the reconstruction loss.
         past, candidates = model.vectors(item).unsqueeze(1), model.vectors(others)
         score = (past * candidates + past + candidates) @ relation[at:].T
-        best = (q[..., at:] * torch.sigmoid(score)).max(dim=2)
+        best = (q[..., at:] * torch.sigmoid(score)).clamp(max=1.0).max(dim=2)
         return best.values, best.indices
 
     def renew(self, items: Tensor, looked_at: Tensor) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import faust
-import msgspec
 
 from dyngraph.refreshing import Wanted
-from streams.artefact_messages import MAX_PAST, LlmJob, PastEntry, RelatedEntry
+from streams.artefact_messages import MAX_NAME, MAX_PAST, MAX_RELATED, LlmJob, PastEntry, RelatedEntry
 from streams.artefacts import reasoning_body
 from streams.codec import encode, job_id
 from streams.messages import Horizon
@@ -90,7 +89,6 @@ def job_message(wish: Wish, partition: int) -> LlmJob:
     """The published form."""
     wanted = wish.wanted
     past = wanted.past[-MAX_PAST:]
-    related: Any = [msgspec.structs.asdict(one) for one in wanted.related]
     return LlmJob(
         job_id=job_id(wanted.kind, wanted.user_id, partition, wanted.offset),
         kind=wanted.kind,
@@ -101,7 +99,15 @@ def job_message(wish: Wish, partition: int) -> LlmJob:
         reason=wanted.reason,
         events=wanted.events,
         past=tuple(PastEntry(item_id=item, ts_ms=max(ts, 0), weight=weight) for item, ts, weight in past),
-        related=tuple(RelatedEntry(**one) for one in related),
+        related=tuple(
+            RelatedEntry(
+                item_id=one.item_id,
+                other_id=one.other_id,
+                relation=one.relation[:MAX_NAME],
+                strength=min(max(one.strength, 0.0), 1.0),
+            )
+            for one in wanted.related[:MAX_RELATED]
+        ),
         previous=reasoning_body(wanted.previous) if wanted.previous is not None else None,
         erasures=wish.erasures,
     )

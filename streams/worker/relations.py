@@ -7,12 +7,10 @@ import time
 import faust
 
 from dyngraph.relations import RelationTable
-from streams.artefact_messages import Relation, Relations
+from streams.artefact_messages import MAX_NAME, Relation, Relations
 from streams.codec import encode
 from streams.messages import Horizon
 from streams.settings import Settings
-
-MAX_NAME = 200
 
 
 class RelationsPublisher:
