@@ -21,11 +21,11 @@ from dyngraph.batch import BadBatch, Columns, EventBatch
 from dyngraph.beside import ranked_beside
 from dyngraph.earlier import Earlier
 from dyngraph.events import EventType, Interaction
-from dyngraph.explaining import explain
 from dyngraph.filtering import Sieve
 from dyngraph.graph import DynamicGraph
 from dyngraph.ids import IdTable
-from dyngraph.lists import Filters, RankedItem, RecommendationList
+from dyngraph.listing import lists_of
+from dyngraph.lists import Filters, RecommendationList
 from dyngraph.met import MetItems
 from dyngraph.nodes import NodeStore
 from dyngraph.order import Moment
@@ -37,10 +37,10 @@ from dyngraph.protocols import (
     Queries,
     Ranker,
     Scorer,
-    Sets,
     Source,
     Update,
 )
+from dyngraph.ranked import Ranking, context_of
 from dyngraph.ranking import (
     candidate_ranks,
     contains,
@@ -50,7 +50,7 @@ from dyngraph.ranking import (
     unite,
     without,
 )
-from dyngraph.reranking import EXPLORED, NEW_HERE, Explorer, Rerank, pick
+from dyngraph.reranking import Explorer, Rerank
 from dyngraph.state import State, Stateful, digest, gather, scatter
 
 
@@ -78,18 +78,6 @@ class StepResult:
     """The same for each model that is ranked beside the engine on its own scores."""
     loss: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Ranking:
-    queries: Queries
-    seen: Sets | None
-    """What the queries' users had met, where it was asked for."""
-    items: Tensor
-    features: Tensor
-    gates: Tensor
-    context: Tensor
-    scores: Tensor
 
 
 class Engine:
@@ -230,7 +218,7 @@ class Engine:
         if self.explorer is not None:
             self.explorer.truncate(*sizes)
 
-    def _rank_batch(self, batch: EventBatch, names: Sequence[str]) -> tuple[_Ranking, Tensor]:
+    def _rank_batch(self, batch: EventBatch, names: Sequence[str]) -> tuple[Ranking, Tensor]:
         """Rank once per basket, the events of one user at one moment: all of them see the state before the basket, and
         what the same user did earlier in this batch.
         """
@@ -246,7 +234,7 @@ class Engine:
         ranking = self._rank(asked, batch.users[chosen], batch.ts[chosen], first, earlier=earlier)
         return ranking, torch.from_numpy(place)
 
-    def _rivals(self, batch: EventBatch, ranking: _Ranking, query: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _rivals(self, batch: EventBatch, ranking: Ranking, query: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """As :func:`dyngraph.ranking.rivals`, of items that could be ranked."""
         seen = ranking.seen
         assert seen is not None
@@ -257,7 +245,7 @@ class Engine:
         return rivals(query, batch.items, place, chosen, ranking.items.shape[1])
 
     def _target_ranks(
-        self, batch: EventBatch, ranking: _Ranking, query: Tensor, hidden: tuple[Tensor, Tensor] | None
+        self, batch: EventBatch, ranking: Ranking, query: Tensor, hidden: tuple[Tensor, Tensor] | None
     ) -> tuple[dict[str, NDArray[np.float64]], Tensor]:
         seen = ranking.seen
         assert seen is not None
@@ -281,7 +269,7 @@ class Engine:
             out[name] = torch.where(batch.positive, rank, torch.nan).numpy()
         return out, repeats
 
-    def _top(self, ranking: _Ranking, query: Tensor, hidden: tuple[Tensor, Tensor] | None) -> NDArray[np.int64]:
+    def _top(self, ranking: Ranking, query: Tensor, hidden: tuple[Tensor, Tensor] | None) -> NDArray[np.int64]:
         if not self.kept:
             return np.zeros((len(query), 0), dtype=np.int64)
         scores, items = ranking.scores, ranking.items
@@ -292,7 +280,7 @@ class Engine:
         rows[:, : best.indices.shape[1]] = items.gather(1, best.indices) * torch.isfinite(best.values)
         return (rows if hidden is not None else rows[query]).numpy()
 
-    def _plan_ranker(self, batch: EventBatch, ranking: _Ranking, query: Tensor) -> Update | None:
+    def _plan_ranker(self, batch: EventBatch, ranking: Ranking, query: Tensor) -> Update | None:
         place = locate(ranking.items, query, batch.items)
         hit = batch.positive & (place >= 0)
         if not bool(hit.any()):
@@ -326,7 +314,7 @@ class Engine:
             sieve=sieve,
             k=k,
         )
-        return self._lists(users, ranking, at, k)
+        return lists_of(self.graph, self.sources, ranking, at, k, rerank=self.rerank, explorer=self.explorer)
 
     def candidates(self, users: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Item rows ``[U, C]`` (0 for none) that stand for a place in the users' lists just after the newest event, and
@@ -346,7 +334,7 @@ class Engine:
         sieve: Sieve | None = None,
         k: int = 0,
         earlier: Earlier | None = None,
-    ) -> _Ranking:
+    ) -> Ranking:
         vectors = self.encoder.embed(self.graph, users, ts, seq)
         queries = Queries(users, ts, seq, vectors, earlier, names)
         proposed = [source.propose(self.graph, queries) for source in self.sources]
@@ -361,71 +349,10 @@ class Engine:
             items = without(seen, items)
         valid = items > 0
         features = torch.cat([source.describe(self.graph, queries, items) for source in self.sources], dim=2)
-        context = self._context(users, ts, earlier)
+        context = context_of(self.graph, self.habits, users, ts, earlier)
         gates = self.ranker.gates(context)
         scores = torch.bmm(features, gates.unsqueeze(2)).squeeze(2).masked_fill(~valid, -torch.inf)
-        return _Ranking(queries, seen, items, features, gates, context, scores)
-
-    def _context(self, users: Tensor, ts: Tensor, earlier: Earlier | None) -> Tensor:
-        """``[U, 6]`` what the gates may depend on, each about 0 to 1: how much is known of the user, time away on a
-        scale of days and on one of minutes, whether the user is unknown, share of repeats, number of baskets.
-        """
-        events, last = self.graph.users.events[users], self.graph.users.last_ts[users]
-        if earlier is not None:
-            more = torch.from_numpy(earlier.stop - earlier.start)
-            events = events + more
-            if len(earlier.ts):
-                newest = torch.from_numpy(earlier.ts[np.maximum(earlier.stop - 1, 0)])
-                last = torch.where(more > 0, newest, last)
-        away = torch.where(last >= 0, (ts - last).clamp(min=0), 0).to(torch.float32)
-        columns = (
-            torch.log1p(events.to(torch.float32)) / 5,
-            torch.log1p(away / 86_400_000) / 5,
-            torch.log1p(away / 60_000) / 10,
-            (events == 0).to(torch.float32),
-        )
-        return torch.cat((torch.stack(columns, dim=1), self.habits.habits(users, earlier)), dim=1)
-
-    def _lists(self, users: Sequence[str], ranking: _Ranking, at: Moment, k: int) -> list[RecommendationList]:
-        columns, probability = pick(
-            self.graph,
-            ranking.queries.users,
-            at,
-            ranking.items,
-            ranking.scores,
-            k,
-            rerank=self.rerank,
-            explorer=self.explorer,
-        )
-        rows = ranking.items.gather(1, columns)
-        query, column = (rows > 0).nonzero(as_tuple=True)
-        places, found = query.tolist(), rows[query, column].tolist()
-        valid = (ranking.items > 0).unsqueeze(2)
-        gates = ranking.gates[query]
-        given = ranking.features[query, columns[query, column]] * gates
-        # What every candidate got alike moved nobody: a reason is what an item got above the average candidate.
-        usual = (ranking.features * valid).sum(1) / valid.sum(1).clamp(min=1)
-        above = given - usual[query] * gates
-        why = explain(self.sources, self.graph, ranking.queries, places, found, given, above)
-        items: list[list[RankedItem]] = [[] for _ in users]
-        scores = ranking.scores[query, columns[query, column]].tolist()
-        chances = probability[query, column].tolist()
-        for place, row, score, explanation, chance in zip(places, found, scores, why, chances, strict=True):
-            explored = not math.isnan(chance)
-            item_id = self.graph.item_ids[row]
-            items[place].append(
-                RankedItem(
-                    item_id=item_id,
-                    title=self.graph.catalogue.title(item_id),
-                    score=round(score, 6),
-                    rank=len(items[place]) + 1,
-                    source=EXPLORED if explored else explanation.source,
-                    reasons=[NEW_HERE, *explanation.reasons] if explored else explanation.reasons,
-                    probability=chance if explored else None,
-                )
-            )
-        horizon = self.graph.horizon
-        return [RecommendationList(user, horizon, made) for user, made in zip(users, items, strict=True)]
+        return Ranking(queries, seen, items, features, gates, context, scores)
 
     # -- what comes from outside ------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 Catalogue entries, text vectors of items, profiles and reasoning graphs of users come from compact topics, at moments
 that no offset tells. So each is written down before it is applied, and each step's record says how many the state had
-seen; recovery and replay apply them at the very same borders. Entries are numbered from 1 for as long as the shard lives: the state goes
-over from one log of interactions to the next, and what entered it goes with it.
+seen; recovery and replay apply them at the very same borders. Entries are numbered from 1 for as long as the shard
+lives: the state goes over from one log of interactions to the next, and what entered it goes with it.
 
 The log is kept whole, as the journal is, but for one thing: erasing a user blanks what is about that user in it.
 """
