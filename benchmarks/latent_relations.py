@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--data", default="ml-100k", help=f"{', '.join(FILES)}, or the path of a log")
     parser.add_argument("--rows", default="main", help='main, controls, all, or names: "kda|kda+lrd"')
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--shuffle", type=int, help="seed: let events of one user and moment change places")
     parser.add_argument("--out", type=Path, default=Path("out/latent-relations"), help="where runs are kept")
     parser.add_argument("--epochs", type=int, default=Budget.epochs, help="at most this many")
     parser.add_argument("--lambda", type=float, default=COMMON.lambda_, dest="lambda_", help="weight of L_LRD")
@@ -58,13 +59,17 @@ def main() -> None:
     common = msgspec.structs.replace(COMMON, lambda_=args.lambda_, entropy=args.entropy, lr=args.lr, layers=args.layers)
     path = DATA / args.data / FILES[args.data] if args.data in FILES else Path(args.data)
     name = args.data if args.data in FILES else path.stem
+    if args.shuffle is not None:
+        name += f"-shuffled-{args.shuffle}"
     log = coded(read_log(path))
-    study = Study(log, name, args.out, common=common, budget=replace(Budget(), epochs=args.epochs))
+    budget = replace(Budget(), epochs=args.epochs)
+    study = Study(log, name, args.out, common=common, budget=budget, shuffle=args.shuffle)
     rows, seeds = rows_of(args.rows), [int(seed) for seed in args.seeds.split(",")]
     runs = carried_out(study, rows, seeds, only_kept=args.show)
     console = Console(width=200)
-    for table in (table_of, usage_table):
-        console.print(table(name, runs))
+    console.print(table_of(name, runs))
+    if any(run.usage for run in runs):
+        console.print(usage_table(name, runs))
     for run in runs if args.names else []:
         if run.config.latent and run.usage:
             title = f"{name}, {run.row}, seed {run.seed}: latent relations by their strongest pairs"

@@ -13,6 +13,9 @@ again it goes on). Rows:
 Reduced: instead of training every row from nothing, each goes on from the trained base model of the same order and seed
 for at most 5 epochs, base and graph encoders together (2 without a better one end it; NDCG@10 not masked, on 5,000
 validation users). Graphs are those of the statistical producer: counted over the learned events of the other users.
+
+``--recorded graphs.msgpack`` (of ``benchmarks/recorded_reasoning.py``) adds a table of the users with recorded answers
+of a language model: the trained row ``reasoning`` reads their counted and their recorded graphs; nothing is trained.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from evaluation.readers import read_log
 from evaluation.reasoning.kept_chains import KeptChains
 from evaluation.reasoning.outcomes import Outcomes, Run
 from evaluation.reasoning.progress import TrainingBar
+from evaluation.reasoning.recorded import read_graphs
+from evaluation.reasoning.recorded_rows import REASONING, recorded_rows, recorded_table
 from evaluation.reasoning.rows import BASE, ROWS, SEQUENCE
 from evaluation.reasoning.statistical import StatisticalChains
 from evaluation.reasoning.study import Study
@@ -48,6 +53,7 @@ def main() -> None:
     parser.add_argument("--orders", default="published|shuffled")
     parser.add_argument("--seeds", default="0", help="of weights, batches and shuffles: 0,1,2")
     parser.add_argument("--text", default="minilm", help="text model: minilm, hidden or random")
+    parser.add_argument("--recorded", type=Path, help="graphs by a language model for some of the test users")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,6 +72,12 @@ def main() -> None:
     console.print(figures_table(f"{log.name}, {args.base}, leave-one-out, all items ranked", found))
     if any(run.row == SEQUENCE.name for run in found):
         console.print(differences_table(study, found))
+    if args.recorded:
+        graphs, rows = read_graphs(args.recorded), {}
+        for of in [(done.order, done.seed) for done in found if done.row == REASONING]:
+            rows[of] = recorded_rows(study, graphs, *of)
+            console.print(f"{of[0]} order, seed {of[1]}: recorded graphs left out: {rows[of].left_out or 'none'}")
+        console.print(recorded_table(rows))
 
 
 if __name__ == "__main__":

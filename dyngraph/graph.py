@@ -15,6 +15,7 @@ from dyngraph.nodes import NodeStore
 from dyngraph.order import BEGINNING, Moment
 from dyngraph.profiles import ProfileStore
 from dyngraph.reasoning_store import ReasoningStore
+from dyngraph.relations import GivenNames
 from dyngraph.state import State, Stateful, gather, scatter
 from dyngraph.texts import TextVectors
 
@@ -54,6 +55,7 @@ class DynamicGraph:
         self.texts = TextVectors(self.item_ids, text_dim)
         self.profiles = ProfileStore(self.user_ids, profile_dim)
         self.reasoning = ReasoningStore(self.user_ids, concept_dim)
+        self.relation_names = GivenNames()
         self.horizon = BEGINNING
         self.events = 0
 
@@ -112,6 +114,7 @@ class DynamicGraph:
             "item_ids": self.item_ids,
             "users": self.users,
             "items": self.items,
+            "relation_names": self.relation_names,
         }
         given: dict[str, ProfileStore | ReasoningStore | TextVectors] = {
             "profiles": self.profiles,

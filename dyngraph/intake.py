@@ -82,7 +82,7 @@ class Intake:
         elif one.reasoning is not None:
             refusal, refused = self._graph.reasoning.judge(one.reasoning), self._graph.reasoning.refused
         else:
-            return False
+            return one.relation_names not in (None, self._graph.relation_names.newest)
         if refusal not in ("", "known"):
             refused[refusal] += 1
         return not refusal
@@ -99,3 +99,5 @@ class Intake:
                 graph.profiles.put(one.profile)
             if one.reasoning is not None:
                 graph.reasoning.put(one.reasoning)
+            if one.relation_names is not None:
+                graph.relation_names.put(one.relation_names)

@@ -11,7 +11,10 @@ import math
 
 import msgspec
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from dyngraph.state import State
 
 
 class Pair(msgspec.Struct, frozen=True, array_like=True):
@@ -93,3 +96,38 @@ class RelationTable(msgspec.Struct, frozen=True):
         if not 1 <= number <= len(self.slots):
             raise ValueError(f"relation {number} is none of this table's; it has 1 to {len(self.slots)}")
         return self.slots[number - 1].name or f"latent relation {number}"
+
+
+class RelationNames(msgspec.Struct, frozen=True):
+    """What somebody outside calls the relations of one version of a shard's table."""
+
+    partition: int
+    """Whose table."""
+    version: int
+    names: tuple[str, ...]
+    """``[K]`` by number, empty where the table's own name is as good."""
+    producer: str = ""
+
+
+_packer, _unpacker = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(RelationNames)
+
+
+class GivenNames:
+    """The names that a graph was given last. Whether they are those of the table in use is for its keeper to see."""
+
+    def __init__(self) -> None:
+        self.newest: RelationNames | None = None
+
+    def put(self, names: RelationNames) -> None:
+        """Take names in the place of those before."""
+        self.newest = names
+
+    def state(self) -> State:
+        """Bytes of msgpack; nothing where there are no names."""
+        if self.newest is None:
+            return {}
+        return {"newest": torch.from_numpy(np.frombuffer(_packer.encode(self.newest), np.uint8).copy())}
+
+    def load_state(self, state: State) -> None:
+        """Inverse of :meth:`state`."""
+        self.newest = _unpacker.decode(state["newest"].numpy().tobytes()) if state else None

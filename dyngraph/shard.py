@@ -24,6 +24,7 @@ from dyngraph.journal import Journal, StepRecord
 from dyngraph.profiles import UserProfile
 from dyngraph.reasoning import ReasoningGraph
 from dyngraph.refreshing import Refresh, Wanted
+from dyngraph.relations import RelationNames
 from dyngraph.shard_config import ShardConfig
 from dyngraph.shard_reading import ShardReading
 from dyngraph.side_inputs import SideInput, TextVector
@@ -230,6 +231,10 @@ class Shard(ShardReading):
     def offer_reasoning(self, graphs: Sequence[ReasoningGraph]) -> None:
         """Add versions of reasoning graphs, likewise."""
         self._offer([SideInput(reasoning=one) for one in graphs])
+
+    def offer_relation_names(self, names: RelationNames) -> None:
+        """Take names of latent relations, likewise."""
+        self._offer([SideInput(relation_names=names)])
 
     def _offer(self, inputs: Sequence[SideInput]) -> None:
         self._intake.offer(inputs)

@@ -1,9 +1,10 @@
 """The log of side inputs: everything that enters a shard besides the interactions of its own log.
 
-Catalogue entries, text vectors of items, profiles and reasoning graphs of users come from compact topics, at moments
-that no offset tells. So each is written down before it is applied, and each step's record says how many the state had
-seen; recovery and replay apply them at the very same borders. Entries are numbered from 1 for as long as the shard
-lives: the state goes over from one log of interactions to the next, and what entered it goes with it.
+Catalogue entries, text vectors of items, profiles and reasoning graphs of users, and names of latent relations come
+from compact topics, at moments that no offset tells. So each is written down before it is applied, and each step's
+record says how many the state had seen; recovery and replay apply them at the very same borders. Entries are numbered
+from 1 for as long as the shard lives: the state goes over from one log of interactions to the next, and what entered it
+goes with it.
 
 The log is kept whole, as the journal is, but for one thing: erasing a user blanks what is about that user in it.
 """
@@ -21,6 +22,7 @@ from dyngraph.events import Item
 from dyngraph.lines import LineFile, read_lines, segment, segments
 from dyngraph.profiles import UserProfile
 from dyngraph.reasoning import ReasoningGraph
+from dyngraph.relations import RelationNames
 
 SEGMENT_BYTES = 8 << 20
 """A segment this large is synced and closed before the next entry: opening and erasing then read and write little."""
@@ -35,12 +37,13 @@ class TextVector(msgspec.Struct, frozen=True):
 
 
 class SideInput(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One entry: one of four kinds, or nothing, where an erasure blanked one about a user."""
+    """One entry: one of five kinds, or nothing, where an erasure blanked one about a user."""
 
     item: Item | None = None
     text: TextVector | None = None
     profile: UserProfile | None = None
     reasoning: ReasoningGraph | None = None
+    relation_names: RelationNames | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -49,6 +52,8 @@ class SideInput(msgspec.Struct, frozen=True, omit_defaults=True):
             return "item", self.item.item_id
         if self.text is not None:
             return "text", self.text.item_id
+        if self.relation_names is not None:
+            return ("relation_names",)
         # Each version of what is made of a user is something of its own.
         if self.profile is not None:
             return "profile", self.profile.user_id, str(self.profile.ts)

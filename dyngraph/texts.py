@@ -110,12 +110,8 @@ class TextVectors:
         begun = len(self._stamps)
         if self._rewritten != self._ids.rewritten:
             self._rewritten = self._ids.rewritten
-            self._start()
-            # What was read from any row may be another item's now.
-            self._version += 1
-            self._stamps.grow(len(self._ids))
-            self._stamps.rows[1:] = self._version
-            begun = 1
+            self._begin_anew()
+            begun = len(self._stamps)
         size = len(self._ids)
         if begun == size and not self._changed:
             return
@@ -127,6 +123,21 @@ class TextVectors:
         if rows:
             self._version += 1
             self._write(sorted(rows))
+
+    def _begin_anew(self) -> None:
+        """Read every row again: any may be another item's now. Those that say what they said keep their number, so
+        that a step that failed leaves nothing to renew.
+        """
+        vectors, stamps = self._vectors.rows, self._stamps.rows
+        self._start()
+        self._version += 1
+        size = len(self._ids)
+        self._vectors.grow(size)
+        self._stamps.grow(size)
+        self._write(list(range(1, size)))
+        both = min(len(stamps), size)
+        same = (self._vectors.rows[:both] == vectors[:both]).all(1)
+        self._stamps.rows[:both][same] = stamps[:both][same]
 
     def _write(self, rows: list[int]) -> None:
         nothing = bytes(2 * self.width)

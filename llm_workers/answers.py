@@ -10,6 +10,7 @@ from llm_workers.prompts.profile import texts_of
 from llm_workers.protocols import Answer, Answerer, Facets, Prompt, Spent
 from llm_workers.reading import LONGEST_PHRASE, InvalidAnswer, cleaned, decoded, rejected
 from llm_workers.reasoning import answers as reasoning
+from llm_workers.relations import answers as relations
 from llm_workers.scripts import scripts_of
 
 __all__ = [
@@ -105,4 +106,8 @@ def _sum(first: Spent, second: Spent) -> Spent:
     return Spent(*(a + b for a, b in zip(msgspec.structs.astuple(first), msgspec.structs.astuple(second), strict=True)))
 
 
-_CHECKS: Mapping[str, Callable[[Prompt, str], str]] = {"profile": _checked_profile, **reasoning.CHECKS}
+_CHECKS: Mapping[str, Callable[[Prompt, str], str]] = {
+    "profile": _checked_profile,
+    **reasoning.CHECKS,
+    **relations.CHECKS,
+}

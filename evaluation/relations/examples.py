@@ -1,7 +1,7 @@
 """What a model may know of a user when an event is predicted: their latest events before it, for many events at once.
 
-Users' order is that of the log. The past of a learned event holds learned events, that of a validation event too, and
-that of a test event the validation event besides.
+Users' order is that in which events were held out. The past of a learned event holds learned events, that of a
+validation event too, and that of a test event the validation event besides.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Split(NamedTuple):
 
 def split_examples(log: CodedLog, rows: HeldOut, history: int) -> Split:
     """Examples of the learned, validation and test rows, with up to ``history`` earlier events each."""
-    kept = np.sort(np.concatenate((rows.learned, rows.validation, rows.tests)))
+    kept = np.concatenate((rows.learned, rows.validation, rows.tests))
     kept = kept[np.argsort(log.users[kept], kind="stable")]
     users = log.users[kept]
     place = np.arange(len(kept))

@@ -30,11 +30,13 @@ COMMON = LrdConfig(dim=32, heads=2, lr=3e-3)
 class Study:
     """Trains what is not on disk yet."""
 
-    def __init__(self, log: CodedLog, data: str, folder: Path, *, common: LrdConfig, budget: Budget) -> None:
-        """``data`` names the set in file names and tables; ``folder`` keeps the runs."""
+    def __init__(
+        self, log: CodedLog, data: str, folder: Path, *, common: LrdConfig, budget: Budget, shuffle: int | None = None
+    ) -> None:
+        """``data`` names the set, and how it is shuffled, in file names and tables; ``folder`` keeps the runs."""
         self.data = data
         self._log, self._folder, self._common, self._budget = log, folder, common, budget
-        self._world = world_of(log, history=common.history)
+        self._world = world_of(log, history=common.history, shuffle=shuffle)
         self._texts: dict[TextModel, torch.Tensor] = {}
 
     def run(self, row: Row, seed: int, tell: Callable[[Row, int], Tell]) -> Run:

@@ -44,9 +44,13 @@ class World:
         return Relations(tuple(self.links), self.attributes.names, latent)
 
 
-def world_of(log: CodedLog, *, history: int = 20, links: bool = True) -> World:
-    """Split a log by leave-one-out. Raises ValueError where no user has three events."""
-    rows = held_out(log, Plan("leave-one-out"))
+def world_of(log: CodedLog, *, history: int = 20, links: bool = True, shuffle: int | None = None) -> World:
+    """Split a log by leave-one-out; with ``shuffle``, a seed, a user's events of one moment change places before.
+
+    On amazon-beauty, whose moments are days sorted by item id, the published order gives away which item is the last.
+    Raises ValueError where no user has three events.
+    """
+    rows = held_out(log, Plan("leave-one-out", shuffle_ties=shuffle is not None, seed=shuffle or 0))
     users, items = log.users[rows.learned], log.items[rows.learned]
     attributes = attributes_of(log.catalogue, log.n_items)
     found: dict[str, Pairs] = {}

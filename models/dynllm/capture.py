@@ -44,6 +44,8 @@ class Examples(NamedTuple):
     """``[E, D]``"""
     met: Tensor
     """``[E]`` int64 events of the item just before."""
+    people: Tensor
+    """``[E]`` the users' rows, those of newcomers too, so that an erasure finds them."""
 
     @property
     def events(self) -> int:
@@ -93,7 +95,7 @@ def together(first: Examples | None, second: Examples) -> Examples:
 
 def without_user(examples: Examples, user: int) -> Examples | None:
     """The examples of all others, None if there are none."""
-    places = (examples.asked.users != user).nonzero().squeeze(1)
+    places = (examples.people != user).nonzero().squeeze(1)
     if not len(places):
         return None
     return Examples(pick(examples.asked, places), *(column[places] for column in examples[1:]))
@@ -102,10 +104,15 @@ def without_user(examples: Examples, user: int) -> Examples | None:
 def flat(examples: Examples) -> State:
     """Examples as named tensors."""
     asked = {f"asked.{name}": value for name, value in examples.asked._asdict().items()}
-    return asked | {"items": examples.items, "vectors": examples.vectors, "met": examples.met}
+    return asked | {
+        "items": examples.items,
+        "vectors": examples.vectors,
+        "met": examples.met,
+        "people": examples.people,
+    }
 
 
 def restored(state: State) -> Examples:
     """Inverse of :func:`flat`."""
     asked = Asked(*(state[f"asked.{name}"] for name in Asked._fields))
-    return Examples(asked, state["items"], state["vectors"], state["met"])
+    return Examples(asked, state["items"], state["vectors"], state["met"], state["people"])

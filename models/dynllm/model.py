@@ -101,7 +101,13 @@ class DynLLM:
         examples = self._waiting
         if len(events):
             items = batch.items[events]
-            own = Examples(pick(asked, query[events]), items, self._temporal()[items], graph.items.events[items])
+            own = Examples(
+                pick(asked, query[events]),
+                items,
+                self._temporal()[items],
+                graph.items.events[items],
+                batch.users[events],
+            )
             examples = together(examples, own)
         if examples is None or examples.events < self.config.learn_events:
             return DynLLMUpdate(self, graph, examples)

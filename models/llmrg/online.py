@@ -154,6 +154,10 @@ class OnlineChains:
         horizon = self._horizon.view[users]
         return (horizon >= 0) & (horizon < ts)
 
+    def horizon(self, user: int) -> int:
+        """Of the graph kept of one user row, ms; -1 for none."""
+        return int(self._horizon.rows[user])
+
     def imagined(self, users: Tensor, ts: Tensor) -> tuple[Tensor, Tensor]:
         """Item rows imagined for ``users [n]``, ``[n, m]`` int64 with 0 for none, and their scores in [0, 1]."""
         there = self.counts(users, ts).unsqueeze(1)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 from dyngraph.events import Item
 from dyngraph.graph import DynamicGraph
-from dyngraph.relations import Pair, RelationSlot, RelationTable
+from dyngraph.relations import Pair, RelationNames, RelationSlot, RelationTable
 from dyngraph.state import State
 from models.lrd.naming import named
 from models.lrd.neighbours import RelationNeighbours
@@ -30,13 +32,18 @@ LOOKED_AT = 1_000
 _packer, _unpacker = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(RelationTable)
 
 
+def _bytes(written: RelationTable | RelationNames | None) -> Tensor:
+    packed = _packer.encode(written) if written is not None else b""
+    return torch.from_numpy(np.frombuffer(packed, np.uint8).copy())
+
+
 def _mark(described: Mapping[str, Item]) -> str:
     """Changes with what names are made from; the catalogue's own version would be another after a restart."""
     return hashlib.blake2b(_packer.encode(list(described.values())), digest_size=8).hexdigest()
 
 
 class LivingTable:
-    """The newest version, and which slot of the network each of its places is."""
+    """The newest version, which slot of the network each of its places is, and what somebody outside calls it."""
 
     def __init__(self, model: OnlineRelations, neighbours: RelationNeighbours) -> None:
         self.table: RelationTable | None = None
@@ -44,12 +51,45 @@ class LivingTable:
         self._place_of = list(range(model.relations.latent))
         self.collapses = 0
         """Versions in which fewer than two slots were in effective use."""
+        self.refused: Counter[str] = Counter()
+        """Names from outside that were of no use when they came, by reason: ``another_k``, ``stale`` (of another
+        version)."""
+        self._given: RelationNames | None = None
 
     def called(self, slot: int) -> str:
         """What reasons call a latent slot of the network (from 0)."""
         number = self._place_of[slot] + 1
-        name = self.table.label(number) if self.table is not None else f"latent relation {number}"
+        name = self._name(number) or f"latent relation {number}"
         return f"‘{name}’ (latent relation {number})" if not name.startswith("latent") else name
+
+    @property
+    def shown(self) -> RelationTable | None:
+        """The newest version as people see it: with the names from outside that were made for it."""
+        if self.table is None:
+            return None
+        numbered = enumerate(self.table.slots, 1)
+        slots = tuple(msgspec.structs.replace(slot, name=self._name(number)) for number, slot in numbered)
+        return msgspec.structs.replace(self.table, slots=slots)
+
+    def take(self, names: RelationNames | None) -> None:
+        """Call relations what these names say, for as long as the version stands that they were made for."""
+        if names is None or names == self._given:
+            return
+        self._given = names
+        if fault := self._fault(names):
+            self.refused[fault] += 1
+
+    def _fault(self, names: RelationNames) -> str:
+        if self.table is None or names.version != self.table.version:
+            return "stale"
+        return "another_k" if len(names.names) != len(self.table.slots) else ""
+
+    def _name(self, number: int) -> str:
+        """The name from outside, else the counted one, empty where there is none."""
+        if self.table is None:
+            return ""
+        given = "" if self._given is None or self._fault(self._given) else self._given.names[number - 1]
+        return given or self.table.slots[number - 1].name
 
     def renew(self, graph: DynamicGraph, ts: int, seq: int) -> None:
         """Make the next version, as of an event at ``(ts, seq)``: slots in the order that meanings had before, each
@@ -104,17 +144,18 @@ class LivingTable:
         return {item_id: item for item_id, item in found if item is not None}
 
     def state(self) -> State:
-        """The table as bytes of msgpack, and the places."""
-        packed = _packer.encode(self.table) if self.table is not None else b""
+        """Table and given names as bytes of msgpack, and the places."""
         return {
-            "table": torch.from_numpy(np.frombuffer(packed, np.uint8).copy()),
+            "table": _bytes(self.table),
+            "given": _bytes(self._given),
             "place_of": torch.tensor(self._place_of, dtype=torch.int64),
             "collapses": torch.tensor([self.collapses]),
         }
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
-        packed = state["table"].numpy().tobytes()
+        packed, given = (state[name].numpy().tobytes() for name in ("table", "given"))
         self.table = _unpacker.decode(packed) if packed else None
+        self._given = msgspec.msgpack.decode(given, type=RelationNames) if given else None
         self._place_of = state["place_of"].tolist()
         self.collapses = int(state["collapses"])

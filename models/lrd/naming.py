@@ -145,9 +145,10 @@ class _Reader:
         if one.shelves and other.shelves:
             shared = one.shelves & other.shelves
             sayings.add("same shelf" if shared else "another shelf")
-            sayings.update(f"same shelf: {shelf}" for shelf in shared)
-            sayings.update(f"{a} with {b}" for a in one.shelves - shared for b in other.shelves - shared)
-        sayings.update(f"both say “{word}”" for word in one.words & other.words)
+            sayings.update([f"same shelf: {shelf}" for shelf in shared])
+            sayings.update([f"{a} with {b}" for a in one.shelves - shared for b in other.shelves - shared])
+        if not one.words.isdisjoint(other.words):
+            sayings.update(f"both say “{word}”" for word in one.words & other.words)
         return sayings
 
     def _words(self, item_id: str) -> _Words | None:
@@ -163,5 +164,5 @@ def _words_of(item: Item) -> _Words | None:
         return None
     brand = item.brand or ""
     shelves = frozenset(path.split(LEVELS)[-1].strip() for path in item.categories) - {""}
-    words = {word.lower() for word in _WORD.findall(item.title)} - {word.lower() for word in _WORD.findall(brand)}
-    return _Words(item.title, brand, shelves, frozenset(words - _TELLS_NOTHING))
+    words = frozenset(_WORD.findall(item.title.lower())).difference(_WORD.findall(brand.lower()), _TELLS_NOTHING)
+    return _Words(item.title, brand, shelves, words)

@@ -69,6 +69,13 @@ class LrdNetwork(nn.Module):
         self.decay = FourierDecay(len(relations), config.n_dft) if config.recommender == "kda" else None
         self.posterior = RelationPosterior(config.text_dim, config.dim, len(relations)) if config.reads_text else None
 
+        if self.posterior is not None:
+            # Nearly flat, as in the release: else the entropy term, which pulls the harder the less flat q is, has q
+            # fall onto one relation before there is anything to reconstruct with.
+            for linear in (self.posterior.project, self.posterior.past, self.posterior.candidate):
+                nn.init.normal_(linear.weight, std=0.01)
+            nn.init.zeros_(self.posterior.candidate.bias)
+
     def scores(self, users: Tensor, past: Past, candidates: Candidates) -> Tensor:
         """``(u + m) · v_i + b_i`` as ``[B, C]``, of users ``[B, d]``; m is the mixed contexts of the candidate.
 

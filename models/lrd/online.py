@@ -154,7 +154,7 @@ class OnlineRelations:
         asked, method, network = examples.asked, self.config.method, self.network
         pool = self._pool(graph, seed)
         if not len(pool):
-            return RelationsUpdate(self, None)
+            return RelationsUpdate(self, examples)
         generator = torch.Generator().manual_seed((seed + 1) % 2**63)
         drawn = pool[torch.randint(len(pool), (examples.events, self.config.draws), generator=generator)]
         drawn_past = pool[torch.randint(len(pool), asked.past.shape, generator=generator)]

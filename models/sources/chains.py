@@ -76,9 +76,15 @@ class ChainSource:
         told = []
         for cause in causes:
             user, ts = int(queries.users[cause.query]), int(queries.ts[cause.query])
-            made = graph.reasoning.newest(user, ts)
+            made = self._encoded(graph, user, ts)
             told.append(self._told(graph, made, cause.item) if made is not None and made.steps else "")
         return told
+
+    def _encoded(self, graph: DynamicGraph, user: int, ts: int) -> ReasoningGraph | None:
+        """The graph that the features come from: another may have come since the last step."""
+        horizon = self.model.horizon(user)
+        made = graph.reasoning.newest(user, horizon + 1) if 0 <= horizon < ts else None
+        return made if made is not None and made.ts == horizon else None
 
     def _told(self, graph: DynamicGraph, made: ReasoningGraph, item: int) -> str:
         item_id = graph.item_ids[item]
@@ -96,7 +102,9 @@ class ChainSource:
         """Titles of the latest items of a chain, oldest first."""
         path: list[str] = []
         while step != NO_STEP and len(path) < SHOWN:
-            path.append(graph.catalogue.title(made.steps[step].item_id))
+            title = graph.catalogue.title(made.steps[step].item_id)
+            if path[-1:] != [title]:  # what was taken once more is one place of the chain
+                path.append(title)
             step = made.steps[step].came_from
         return path[::-1]
 

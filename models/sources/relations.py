@@ -18,6 +18,10 @@ from models.lrd.online import OnlineRelations
 from models.sources.history import HistorySource
 from models.sources.likelihood import described_among, likelihood_features
 
+GUESSED = 0.1
+"""What the strength of a latent relation counts beside that of a counted one: q times σ is a few tenths for almost any
+pair, while two items that a twentieth of their users took both go well together.
+"""
 PLACE_DECAY = 0.85
 """Weight of each older item's neighbours among the proposals, and in the feature."""
 _MIXING = 0x9E3779B97F4A7C15
@@ -89,6 +93,7 @@ class RelationSource:
         of the batch first.
         """
         self.model.follow(graph, batch.items)
+        self.table.take(graph.relation_names.newest)
         config, count = self.model.config, graph.sizes()[1]
         self._due += len(batch)
         turns, self._due = divmod(self._due, config.renew_every)
@@ -98,34 +103,50 @@ class RelationSource:
             self.table.renew(graph, int(batch.ts[-1]), int(batch.seq[-1]))
         if not turns or count < 3:
             return
-        touched = torch.unique(batch.items)[: (turns + 1) // 2]
+        latest = dict.fromkeys(reversed(batch.items.tolist()))
+        touched = torch.tensor(list(latest)[: (turns + 1) // 2], dtype=torch.int64)
         turn = (torch.arange(min(turns - len(touched), count - 1)) + self._next - 1) % (count - 1) + 1
         if len(turn):
             self._next = int(turn[-1]) % (count - 1) + 1
         generator = torch.Generator().manual_seed(int(batch.seq[0]) * _MIXING % 2**63)
         looked_at = torch.randint(1, count, (min(config.looked_at, count - 1),), generator=generator)
+        # What was taken by the same people lately is likelier to be a partner than what is drawn.
+        looked_at = torch.cat((looked_at, torch.unique(batch.items)))
         self.neighbours.renew(torch.unique(torch.cat((touched, turn))), looked_at)
 
     # -- reasons ----------------------------------------------------------------------------------------------
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
-        """Name the relation, and the past item it leads from, that adds most to the score."""
+        """Name the relation, and the past item it leads from, that adds most to the score; or, where the strength of a
+        relation is the cause, the strongest.
+        """
         if not causes:
             return []
         places = torch.tensor([cause.query for cause in causes])
         items = torch.tensor([cause.item for cause in causes])
         asked = pick(self._asked(queries), places)
-        added = self.model.contributions(asked, items)
-        width = asked.past.shape[1]
+        added, strength = self.model.contributions(asked, items), self._strengths(asked, items)
         told = []
-        for place, flat in enumerate(added.flatten(1).argmax(1).tolist()):
-            relation, slot = divmod(flat, width)
+        for place, cause in enumerate(causes):
+            given = strength[place] if cause.feature == "relation_strength" else added[place]
+            relation, slot = divmod(int(given.argmax()), asked.past.shape[1])
             row = int(asked.past[place, slot])
-            if not row or added[place, relation, slot] <= 0:
-                told.append("")
-                continue
-            told.append(f"relation {self.called(relation)} to {graph.catalogue.title(graph.item_ids[row])}")
+            leads = row > 0 and bool(given[relation, slot] > 0)
+            title = graph.catalogue.title(graph.item_ids[row])
+            told.append(f"relation {self.called(relation)} to {title}" if leads else "")
         return told
+
+    def _strengths(self, asked: Asked, items: Tensor) -> Tensor:
+        """``[n, R, H]`` how strong the relations from each past item to item row ``items [n]`` are, as far as kept."""
+        n, h = asked.past.shape
+        relations = self.model.relations
+        partners = self.neighbours.of(asked.past.flatten())
+        strength = partners.strength * (partners.items == items.repeat_interleave(h).unsqueeze(1))
+        if not relations.latent:
+            return torch.zeros(n, len(relations), h)
+        by_relation = torch.zeros(n * h, len(relations))
+        by_relation.scatter_reduce_(1, relations.latent_at + partners.relation, strength, "amax")
+        return by_relation.view(n, h, -1).transpose(1, 2) * PLACE_DECAY ** torch.arange(h)
 
     def called(self, relation: int) -> str:
         """A relation's name as reasons tell it."""
@@ -137,8 +158,8 @@ class RelationSource:
         found = self.neighbours.of(torch.tensor(list(items), dtype=torch.int64))
         return [
             [
-                (int(other), self.table.called(int(relation)), float(strength))
-                for other, relation, strength in zip(*(column[place].tolist() for column in found), strict=True)
+                (int(other), self.table.called(int(relation)), GUESSED * float(strength))
+                for other, strength, relation in zip(*(column[place].tolist() for column in found), strict=True)
                 if other
             ][:most]
             for place in range(len(items))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,11 @@ from streams.settings import Settings, load_settings
 if TYPE_CHECKING:
     from llm_workers.cache import AnswerCache
     from llm_workers.config import LlmConfig
-    from llm_workers.protocols import ProfileRequest
+    from llm_workers.protocols import ProfileRequest, Prompt
+    from llm_workers.reasoning.request import ReasoningRequest
+    from streams.llm.rounds import Played
+
+KINDS = ("profile", "reasoning")
 
 Begin = Callable[[int], None]
 Advance = Callable[[int], None]
@@ -40,6 +44,9 @@ def register(app: typer.Typer) -> None:
 
 def export_jobs(
     out: Annotated[Path, typer.Option("--out", help="Where the lines go, one a prompt.", dir_okay=False)],
+    kind: Annotated[
+        str, typer.Option(help="What the answers are for: profile, or reasoning (which takes several rounds).")
+    ] = "profile",
     data: Annotated[
         str | None, typer.Option("--data", help="A log file (or `bundled`): what would have been asked for along it.")
     ] = None,
@@ -55,24 +62,35 @@ def export_jobs(
 ) -> None:
     """Put each user's newest job in `llm-jobs` into words, and write what is not answered yet.
 
-    With --data, jobs come from a replay instead, those of `evergraph ablate dynllm` with the same --batch: no prompt
-    holds anything later than its horizon.
+    A later question of reasoning depends on earlier answers: export and import again until nobody waits.
+
+    With --data, jobs for profiles come from a replay instead, those of `evergraph ablate dynllm` with the same
+    --batch: no prompt holds anything later than its horizon.
     """
     from llm_workers.batches import export_jobs as export
-    from llm_workers.prompts.profile import profile_prompt
 
+    if kind not in KINDS:
+        raise BadOption(f"--kind {kind!r}: use {' or '.join(KINDS)}")
+    if kind == "reasoning" and data is not None:
+        raise BadOption("--kind reasoning goes by the jobs of a broker; leave --data out")
     settings, llm = _settings(model, cache_file, broker=broker, prefix=prefix, state_dir=state_dir, config=config)
     if not llm.model:
         raise BadOption("no model: give --model NAME, or llm.model in the settings; it is part of every answer's key")
-    with _open(llm) as answers, _progress("events" if data else "prompts") as (begin, advance):
-        if data is None:
-            requests, count = _pending(settings, begin), advance
+    told, count = "", None
+    with _open(llm) as answers, _progress(_unit(kind, data)) as (begin, advance):
+        if kind == "reasoning":
+            played = _played(settings, llm, answers, begin, advance)
+            prompts: Iterable[Prompt] = played.prompts
+            told = f"; {played.finished} graphs finished, {played.waiting} users wait" + (
+                ": import the answers and export again" if played.waiting else ""
+            )
+        elif data is None:
+            prompts, count = _in_words(_pending(settings, begin)), advance
         else:
-            requests, count = _replayed(data, batch, begin, advance), None
-        prompts = (prompt for request in requests if (prompt := profile_prompt(request)) is not None)
+            prompts = _in_words(_replayed(data, batch, begin, advance))
         done = export(prompts, out, answers, llm.model, temperature=llm.temperature, progress=count)
     names = ", ".join(str(path) for path in done.files)
-    typer.echo(f"{done.written} prompts to {names}; {done.cached} answered already, {done.repeated} repeated")
+    typer.echo(f"{done.written} prompts to {names}; {done.cached} answered already, {done.repeated} repeated{told}")
 
 
 def import_answers(
@@ -141,12 +159,48 @@ def _open(llm: LlmConfig) -> Iterator[AnswerCache]:
         answers.close()
 
 
-def _pending(settings: Settings, begin: Begin) -> Iterator[ProfileRequest]:
-    from streams.llm.requests import pending_requests
+def _unit(kind: str, data: str | None) -> str:
+    """What the bar counts."""
+    if data is not None:
+        return "events"
+    return "users" if kind == "reasoning" else "prompts"
 
-    requests = pending_requests(broker_of(settings), settings)
-    begin(len(requests))
-    return iter(requests)
+
+def _in_words(requests: Iterable[ProfileRequest]) -> Iterator[Prompt]:
+    from llm_workers.prompts.profile import profile_prompt
+
+    return (prompt for request in requests if (prompt := profile_prompt(request)) is not None)
+
+
+def _pending(settings: Settings, begin: Begin) -> Iterator[ProfileRequest]:
+    from streams.llm.requests import pending_jobs, profile_request_of
+
+    jobs, items = pending_jobs(broker_of(settings), settings, "profile")
+    begin(len(jobs))
+    return (profile_request_of(job, items) for job in jobs)
+
+
+def _played(settings: Settings, llm: LlmConfig, answers: AnswerCache, begin: Begin, advance: Advance) -> Played:
+    """The next round over the jobs for reasoning, which are told to the bar one by one."""
+    from streams.llm.parts import text_encoder
+    from streams.llm.requests import item_vectors, pending_jobs, reasoning_request_of
+    from streams.llm.rounds import matcher_over, reasoning_round
+
+    broker = broker_of(settings)
+    jobs, items = pending_jobs(broker, settings, "reasoning")
+    encoder = text_encoder(llm, answers) if jobs else None
+    matcher = None
+    if encoder is not None:
+        matcher = matcher_over(items, item_vectors(broker, settings, encoder.model_id), encoder)
+    begin(len(jobs))
+
+    def requests() -> Iterator[ReasoningRequest]:
+        for job in jobs:
+            yield reasoning_request_of(job, items)
+            advance(1)
+
+    assert llm.model
+    return reasoning_round(requests(), items, matcher, answers, llm.model)
 
 
 def _replayed(data: str, batch: int, begin: Begin, advance: Advance) -> Iterator[ProfileRequest]:

@@ -1,4 +1,4 @@
-"""What an LLM worker knows besides its jobs: texts of items, who was erased, and which item vectors are published."""
+"""What an LLM worker knows besides its jobs: texts of items, who was erased, published vectors and relations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from dyngraph.events import Item
-from streams.artefact_messages import ItemVector, LlmJob
+from streams.artefact_messages import ItemVector, LlmJob, Relations
 from streams.codec import BadMessage, decode
 from streams.settings import Settings
 from streams.topics import MIB
@@ -21,8 +21,8 @@ Erase = Callable[[str, int], Awaitable[None]]
 
 
 class Known(CompactReader):
-    """Reads `items`, `users` and `item-vectors`; `erase` is called with the user and offset of each tombstone,
-    `vector` with each item's vector.
+    """Reads `items`, `users`, `item-vectors` and `relations`; `erase` is called with the user and offset of each
+    tombstone, `vector` with each item's vector, `relations` with each table of relations or names for one.
     """
 
     def __init__(
@@ -36,16 +36,18 @@ class Known(CompactReader):
         erase: Erase,
         changed: Callable[[Sequence[Item]], None],
         vector: Callable[[str, bytes | None], None],
+        relations: Callable[[Relations], None],
     ) -> None:
         self.items = items
         self.vectors: dict[str, str] = {}
         """By item, which text its published vector is of."""
         self._tombstones: dict[str, int] = {}
         self._erase = erase
-        self._changed, self._vector = changed, vector
+        self._changed, self._vector, self._relations = changed, vector, relations
         takers = {
             settings.topic("item-vectors"): self._take_vectors,
             settings.topic("items"): self._take_items,
+            settings.topic("relations"): self._take_relations,
             settings.topic("users"): self._take_users,
         }
         super().__init__(broker, "evergraph-llm-tables", takers, letters, ends, fetch_wait_ms=500)
@@ -84,3 +86,11 @@ class Known(CompactReader):
                     self._vector(vector.item_id, vector.vector)
             except BadMessage as bad:
                 log.warning("%s/%d: %s", origin.topic, origin.offset, bad.message)
+
+    async def _take_relations(self, origins: Sequence[Origin]) -> None:
+        for origin in origins:
+            if origin.value is not None:
+                try:
+                    self._relations(decode(Relations, origin.value, max_bytes=MIB))
+                except BadMessage as bad:
+                    log.warning("%s/%d: %s", origin.topic, origin.offset, bad.message)

@@ -1,4 +1,4 @@
-"""What an LLM worker publishes: profiles and reasoning graphs, tombstones of them, dead letters, item vectors."""
+"""What an LLM worker publishes: profiles, reasoning graphs, tombstones of them, names, item vectors, dead letters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import faust
 from dyngraph.profiles import UserProfile
 from dyngraph.reasoning import ReasoningGraph as Graph
 from llm_workers.protocols import LlmError, Spent
-from streams.artefact_messages import Cost, ItemVector, LlmJob
+from streams.artefact_messages import Cost, ItemVector, LlmJob, Relations
 from streams.artefacts import profile_message, reasoning_message
 from streams.codec import encode
 from streams.settings import Settings
@@ -26,11 +26,13 @@ class Outbox:
         self.graphs = 0
         self.taken_back = 0
         self.item_vectors = 0
+        self.named_tables = 0
         self._app = app
         self._letters = letters
         self._profiles = settings.topic("profiles")
         self._graphs = settings.topic("reasoning-graphs")
         self._vectors = settings.topic("item-vectors")
+        self._relations = settings.topic("relations")
 
     async def profile(self, profile: UserProfile, job: LlmJob, vector_model: str, spent: Spent) -> None:
         """Publish the profile that `job` asked for."""
@@ -64,6 +66,11 @@ class Outbox:
         """Publish the vector of an item's text."""
         await self._send(self._vectors, vector.item_id, encode(vector))
         self.item_vectors += 1
+
+    async def relation_names(self, names: Relations) -> None:
+        """Publish what the relations of a shard are called."""
+        await self._send(self._relations, names.entity_id, encode(names))
+        self.named_tables += 1
 
     async def _send(self, topic: str, key: str, value: bytes | None) -> None:
         await (await self._app.producer.send(topic, key.encode(), value, None, None, None))

@@ -21,6 +21,7 @@ from llm_workers.producers.terms import Terms
 from llm_workers.protocols import Answerer, Facets, LlmError, ProducerName, ProfileProducer, TextEncoder
 from llm_workers.vectors.cached import CachedEncoder
 from llm_workers.vectors.facets import facet_vectors
+from llm_workers.work import WorkConfig
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CACHE_FILE = "answers.sqlite"
+MOST_OPEN = 10_000
+"""Jobs taken and not finished; what comes after them stays in Kafka."""
 
 
 def llm_dir(settings: Settings) -> Path:
@@ -41,6 +44,25 @@ def llm_config(settings: Settings) -> LlmConfig:
     """The LLM settings of a worker: answers are kept in a file of its state folder unless another place is set."""
     cache = settings.llm.cache_path or llm_dir(settings) / CACHE_FILE
     return msgspec.structs.replace(settings.llm, cache_path=cache.expanduser())
+
+
+def work_config(config: LlmConfig) -> WorkConfig:
+    """Bounds of the work, out of what is set of the LLM: as much at once as it may be asked, as long as it may take."""
+    return WorkConfig(
+        concurrency=config.concurrency,
+        most_waiting=MOST_OPEN,
+        deadline_s=config.timeout_s * config.attempts + config.longest_wait_s,
+    )
+
+
+def llm_settings(settings: Settings) -> Settings:
+    """What an LLM worker runs with."""
+    return msgspec.structs.replace(
+        settings,
+        state_dir=llm_dir(settings),
+        group_id=settings.llm_group_id,
+        http_port=settings.llm_http_port,
+    )
 
 
 @dataclass
@@ -116,7 +138,7 @@ def _parts(config: LlmConfig) -> Parts:
     """All but who reasons."""
     cache = AnswerCache(config.cache_path, config.cache_bytes)
     statistical = StatisticalProfiles()
-    encoder = _encoder(config, cache)
+    encoder = text_encoder(config, cache)
     if config.producer == "endpoint":
         from llm_workers.client.endpoint import EndpointAnswerer
 
@@ -155,7 +177,7 @@ class TakingTurns:
             return self._encoder.encode(texts)
 
 
-def _encoder(config: LlmConfig, cache: AnswerCache) -> TextEncoder | None:
+def text_encoder(config: LlmConfig, cache: AnswerCache) -> TextEncoder | None:
     """The encoder that is set; None, with one warning, where its weights are not installed."""
     if config.embeddings_model:
         from llm_workers.client.embeddings import EndpointEncoder

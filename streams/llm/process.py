@@ -16,13 +16,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
 from faust.types import TP
 
 from dyngraph.events import Item
 from dyngraph.profiles import UserProfile
 from dyngraph.reasoning import ReasoningGraph
-from llm_workers.config import LlmConfig
 from llm_workers.producers.terms import Terms
 from llm_workers.protocols import LlmError, ProfileRequest
 from llm_workers.reasoning.request import ReasoningRequest
@@ -39,7 +37,8 @@ from streams.llm.jobs_agent import JobsAgent
 from streams.llm.known import Known
 from streams.llm.meter import Meter
 from streams.llm.outbox import Outbox, told
-from streams.llm.parts import Parts, build_parts, llm_config, llm_dir
+from streams.llm.parts import MOST_OPEN, Parts, build_parts, llm_config, llm_settings, work_config
+from streams.llm.relation_names import RelationNaming, namer_of
 from streams.llm.requests import profile_request_of, reasoning_request_of
 from streams.llm.unfinished import Unfinished
 from streams.settings import Settings
@@ -54,8 +53,6 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 COUNT_TERMS_EVERY_S = 30.0
-MOST_OPEN = 10_000
-"""Jobs taken and not finished; what comes after them stays in Kafka."""
 NICENESS = 10
 FETCH_WAIT_MS = 500
 """Nobody waits for a profile: asking a hundred times a second, as for events, would only take the broker's time."""
@@ -91,6 +88,7 @@ class LlmWorker:
         items: dict[str, Item] = {}
         work = work_config(settings.llm)
         self.graphs = GraphMaker(parts, items, work.deadline_s)
+        self.relation_names = RelationNaming(namer_of(parts), items, self.outbox, lambda: 0 in self._mine)
         self.benches = Benches(self._kinds(work), items)
         self.erasing = Erasing(self.benches, parts.cache, self.outbox)
         self.known = Known(
@@ -102,6 +100,7 @@ class LlmWorker:
             erase=self.erasing.erase,
             changed=self._items_changed,
             vector=self.graphs.put_vector,
+            relations=self.relation_names.heard,
         )
         self.agent = JobsAgent(self.known, self.outbox, self.unfinished, self._begin, self.fail)
         self.port = LlmPort(self.state, self.not_ready)
@@ -152,6 +151,7 @@ class LlmWorker:
         self._background.spawn(self.known.follow())
         if self.item_vectors is not None:
             self._background.spawn(self.item_vectors.run(self.known))
+        self._background.spawn(self.relation_names.run())
 
     async def _stop(self) -> None:
         log.info("stopping; %d open jobs come again", len(self.unfinished))
@@ -263,36 +263,19 @@ class LlmWorker:
             "partitions": sorted(self._mine),
             "jobs": self.benches.figures() | {"open": len(self.unfinished), "void": self.agent.void},
             "reasoning": self.graphs.figures(),
+            "relation_names": self.relation_names.figures(),
             "published": {
                 "profiles": self.outbox.profiles,
                 "reasoning_graphs": self.outbox.graphs,
                 "taken_back": self.outbox.taken_back,
                 "item_vectors": self.outbox.item_vectors,
+                "named_tables": self.outbox.named_tables,
             },
             "items": len(self.known.items),
             "item_texts_waiting": len(self.item_vectors) if self.item_vectors is not None else 0,
             "dead_letters": dict(self.letters.by_code),
             **self._parts.describe(),
         }
-
-
-def work_config(config: LlmConfig) -> WorkConfig:
-    """Bounds of the work, out of what is set of the LLM: as much at once as it may be asked, as long as it may take."""
-    return WorkConfig(
-        concurrency=config.concurrency,
-        most_waiting=MOST_OPEN,
-        deadline_s=config.timeout_s * config.attempts + config.longest_wait_s,
-    )
-
-
-def llm_settings(settings: Settings) -> Settings:
-    """What an LLM worker runs with."""
-    return msgspec.structs.replace(
-        settings,
-        state_dir=llm_dir(settings),
-        group_id=settings.llm_group_id,
-        http_port=settings.llm_http_port,
-    )
 
 
 async def _main(settings: Settings, broker: str, supervised: bool) -> ExitCode:

@@ -1,5 +1,5 @@
-"""What LLM workers made, on its way into the shards: `profiles`, `reasoning-graphs` and `item-vectors`, through a
-consumer without a group.
+"""What LLM workers made, on its way into the shards: `profiles`, `reasoning-graphs`, `item-vectors` and the names in
+`relations`, through a consumer without a group.
 
 Nothing waits for it: lists are made before these topics are read to the end, and without them. A shard is given them
 only when it has caught up with its log, since a profile of a user it does not know yet would be refused. A shard that
@@ -22,10 +22,11 @@ from dyngraph.graph import DynamicGraph
 from dyngraph.profiles import UserProfile
 from dyngraph.reasoning import ReasoningGraph as Graph
 from dyngraph.shard import Shard
-from streams.artefact_messages import ItemVector, Profile, ReasoningGraph
+from streams.artefact_messages import ItemVector, Profile, ReasoningGraph, Relations
 from streams.artefacts import reasoning_graph, user_profile
 from streams.codec import KEY_MISMATCH, NULL_KEY, BadMessage, decode
 from streams.partitioning import partition_of
+from streams.relation_names import names_of
 from streams.settings import Settings
 from streams.topics import MIB
 from streams.worker.graph_agent import GraphAgent, Lane
@@ -59,7 +60,8 @@ class ArtefactTopics:
         self._profiles = TopicPartition(settings.topic("profiles"), 0)
         self._reasoning = TopicPartition(settings.topic("reasoning-graphs"), 0)
         self._vectors = TopicPartition(settings.topic("item-vectors"), 0)
-        self._topics = (self._profiles, self._reasoning, self._vectors)
+        self._relations = TopicPartition(settings.topic("relations"), 0)
+        self._topics = (self._profiles, self._reasoning, self._vectors, self._relations)
         self._given: dict[Lane, dict[TopicPartition, int]] = {}
         self._told = dict.fromkeys(self._topics, -1)
         self._consumer = AIOKafkaConsumer(
@@ -103,6 +105,8 @@ class ArtefactTopics:
     async def _take(self, tp: TopicPartition, records: Sequence[Any]) -> None:
         if tp == self._vectors:
             await self._take_vectors(records)
+        elif tp == self._relations:
+            await self._take_names(records)
         elif tp == self._profiles:
             profiles = await self._of_users(tp, Profile, records, profile_of)
             for lane, newest in profiles.items():
@@ -150,6 +154,18 @@ class ArtefactTopics:
         for lane in list(self._given):
             if self._lacks(lane, self._vectors, records[-1].offset):
                 await self._offer(lane, lambda shard: shard.put_text_vectors(vectors), len(vectors))
+
+    async def _take_names(self, records: Sequence[Any]) -> None:
+        """Names go to the shard whose table they are for; the tables in this topic are told to others."""
+        for record in records:
+            if record.value is None:
+                continue
+            message = await self._decoded(Relations, record, lambda message: message.entity_id)
+            names = names_of(message) if message is not None else None
+            lane = self._graph.lanes.get(names.partition) if names is not None else None
+            if names is not None and lane is not None and self._lacks(lane, self._relations, record.offset):
+                self.taken["relations"] += 1
+                await self._offer(lane, partial(Shard.offer_relation_names, names=names), 1)
 
     def _lacks(self, lane: Lane, tp: TopicPartition, offset: int) -> bool:
         given = self._given.get(lane)

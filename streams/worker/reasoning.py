@@ -9,6 +9,7 @@ import msgspec
 from dyngraph.reasoning import ReasoningGraph
 from dyngraph.relations import RelationTable
 from dyngraph.shard import Shard
+from models.lrd.living_table import LivingTable
 from models.sources.relations import RelationSource
 
 
@@ -33,20 +34,28 @@ def told_graph(answer: dict[str, Any]) -> ReasoningGraph:
     return msgspec.convert(answer["graph"], ReasoningGraph)
 
 
-def relation_table(shard: Shard) -> RelationTable | None:
-    """The newest version of the shard's latent relations; None before the first, or without them."""
+def living_table(shard: Shard) -> LivingTable | None:
+    """The shard's latent relations; None without them."""
     source = next((one for one in shard.engine.sources if isinstance(one, RelationSource)), None)
-    return source.table.table if source is not None else None
+    return source.table if source is not None else None
+
+
+def relation_table(shard: Shard) -> RelationTable | None:
+    """The newest version of the shard's latent relations, with counted names; None before the first, or without."""
+    living = living_table(shard)
+    return living.table if living is not None else None
 
 
 def relations_of(shard: Shard) -> dict[str, Any] | None:
     """That version for people: what each relation is called, how much it is used, and its strongest pairs."""
-    table = relation_table(shard)
-    if table is None:
+    living = living_table(shard)
+    table = living.shown if living is not None else None
+    if living is None or table is None:
         return None
     title = shard.engine.graph.catalogue.title
     return {
         "version": table.version,
+        "names_refused": dict(living.refused),
         "horizon": {"ts_ms": table.ts, "seq": table.offset},
         "relations": [
             {

@@ -19,12 +19,8 @@ from dyngraph.state import digest
 WIDTH = 3
 
 
-def step(item: str = "tea", came_from: int = NO_STEP, concept: str = "drinks", **fields: Any) -> Step:
-    return Step(**({"item_id": item, "ts": 1, "came_from": came_from, "relation": "follows"} | fields), **_rest(concept))
-
-
-def _rest(concept: str) -> dict[str, Any]:
-    return {"concept": concept, "reason": "why not", "score": 70.0}
+def step(item: str = "tea", came_from: int = NO_STEP, concept: str = "drinks", ts: int = 1) -> Step:
+    return Step(item, ts, came_from, "follows", concept, "why not", 70.0)
 
 
 def imagined(item: str = "milk", at: int = 0, score: float = 60.0, similarity: float = 1.0) -> Imagined:
@@ -166,8 +162,8 @@ def test_saved_and_loaded_it_answers_alike_and_takes_the_same() -> None:
         assert one.put(graph("bob", 9))
         assert not one.put(graph("ann", 6))
     assert digest(again.state()) == digest(store.state())
-    rows, ts = [1, 2, 3] * 12, [moment for moment in range(12) for _ in range(3)]
-    assert counting(again, rows, ts) == counting(store, rows, ts)
+    rows, moments = [1, 2, 3] * 12, [moment for moment in range(12) for _ in range(3)]
+    assert counting(again, rows, moments) == counting(store, rows, moments)
     assert again.newest(3) == graph("eve", 4)
 
 

@@ -25,6 +25,8 @@ PUBLISHED = {
     "profile.v1.toml": "99f525be322a80bf",
     "reasoning.v1.json": "18e2f8aa2231d7d3",
     "reasoning.v1.toml": "36f4e8b6506aa712",
+    "relations.v1.json": "c040db9211c2870f",
+    "relations.v1.toml": "dd914ec7c8b21556",
     "scoring.v1.json": "e144da97a73ea360",
     "scoring.v1.toml": "0b81e219451c68ab",
     "verification.v1.json": "92326119eb480804",

@@ -1,4 +1,4 @@
-"""Small engines with latent relations, reasoning graphs and profiles in them, and a shop whose texts are odd on purpose.
+"""Small engines with latent relations, reasoning graphs and profiles in them, and a shop with odd texts.
 
 One item has no text, two have equal ones, and so every test that takes the log meets them.
 """
@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 import torch
-from unit.dyngraph.small_logs import SMALL
+from unit.dyngraph.small_logs import MINUTE_MS, SMALL, START_MS, Event
 
 from dyngraph.engine import Engine, StepResult
 from dyngraph.events import Interaction, Item
@@ -49,6 +50,7 @@ LRD = StreamLrdConfig(
 CHAINS = StreamChainsConfig(dim=8, text_dim=WIDTH, learn_events=4, draws=8, propose=8)
 MUTE, TWINS = "item-5", ("item-6", "item-7")
 """An item without text, and two with one text."""
+"""Why a failed step that brought an item still leaves a trace."""
 
 
 def shop(count: int = 24) -> list[Item]:
@@ -159,3 +161,35 @@ def graph_of(
     given: dict[str, Any] = {"offset": -1, "events": len(items), "steps": steps, "imagined": after}
     given |= {"concepts": concepts, "vectors": vectors, "producer": "statistical"}
     return ReasoningGraph(user, ts, **(given | fields))
+
+
+def minute(seq: int) -> int:
+    """When the event ``seq`` of :func:`unit.dyngraph.small_logs.event` is."""
+    return START_MS + seq * MINUTE_MS
+
+
+def brought(engine: Engine, number: int, wanted: int = 3) -> None:
+    """Graphs of some users as of now, as an LLM worker would make them; each is another one."""
+    graph = engine.graph
+    for turn in range(wanted):
+        user = f"user-{(number + turn) % 6}"
+        row = int(graph.user_ids.find([user])[0])
+        if row and int(graph.users.last_ts[row]) > 0:
+            items = [f"item-{(number * 5 + turn + n) % 16}" for n in range(1 + number % 4)]
+            behind = [(f"item-{(number + n) % 24}", 20.0 * n) for n in range(5)]
+            made = graph_of(user, int(graph.users.last_ts[row]), items, behind, concept=f"kind {number % 4}")
+            graph.reasoning.put(made)
+
+
+def failing(engine: Engine, step: Sequence[Event]) -> tuple[str, str]:
+    """Digests before and after a step that the encoder refuses."""
+    before, plan = engine.digest(), engine.encoder.plan
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("no")
+
+    engine.encoder.plan = broken  # type: ignore[method-assign,assignment]
+    with pytest.raises(RuntimeError, match="no"):
+        engine.step(step)
+    engine.encoder.plan = plan  # type: ignore[method-assign]
+    return before, engine.digest()

@@ -43,6 +43,24 @@ def test_events_of_several_users_do_not_mix() -> None:
     assert len(split.learned) == len(log) - 3 * log.n_users
 
 
+def test_shuffled_events_of_a_moment_stand_in_the_order_in_which_they_were_held_out() -> None:
+    log = log_of([("ann", item, 0) for item in "abcdefgh"] + [("bob", item, 1) for item in "ijk"])
+    row_of_last = set()
+    for seed in range(6):
+        rows = held_out(log, Plan("leave-one-out", shuffle_ties=True, seed=seed))
+        split = split_examples(log, rows, 20)
+        order = log.items[[*(row for row in rows.learned if log.users[row] == 1), rows.validation[0], rows.tests[0]]]
+        assert split.tests.past[0, :7].tolist() == order[:7][::-1].tolist()
+        assert split.validation.past[0, :6].tolist() == order[:6][::-1].tolist()
+        assert split.learned.past[-1, :5].tolist() == order[:5][::-1].tolist()
+        row_of_last.add(int(split.tests.targets[0]))
+        shuffled = world_of(
+            log_of([*zip(["ann"] * 8, "abcdefgh", [0] * 8, strict=True), ("bob", "z", 1)]), shuffle=seed
+        )
+        assert len(shuffled.split.tests) == 1
+    assert len(row_of_last) > 1
+
+
 def test_nothing_learned_knows_what_is_held_out() -> None:
     log = shop()
     rows = held_out(log, Plan("leave-one-out"))

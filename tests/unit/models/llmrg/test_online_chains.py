@@ -7,8 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from unit.dyngraph.small_logs import EVERY_KIND, MINUTE_MS, START_MS, Event, cut, event, random_log
-from unit.models.living_parts import CHAINS, MUTE, TWINS, asking, chain_source, chained, chains_of, copied, graph_of
+from unit.dyngraph.small_logs import EVERY_KIND, Event, cut, event, random_log
+from unit.models.living_parts import (
+    CHAINS,
+    MUTE,
+    TWINS,
+    asking,
+    brought,
+    chain_source,
+    chained,
+    chains_of,
+    copied,
+    failing,
+    graph_of,
+    minute,
+)
 
 from dyngraph.engine import Engine
 from dyngraph.order import Moment
@@ -18,24 +31,6 @@ from models.llmrg.online import OnlineChains, StreamChainsConfig
 
 LOG = random_log(120, users=6, items=16, seed=3, kinds=EVERY_KIND)
 PATIENT = msgspec.structs.replace(CHAINS, learn_events=10_000)
-
-
-def minute(seq: int) -> int:
-    """When the event ``seq`` of :func:`small_logs.event` is."""
-    return START_MS + seq * MINUTE_MS
-
-
-def brought(engine: Engine, number: int, wanted: int = 3) -> None:
-    """Graphs of some users as of now, as an LLM worker would make them; each is another one."""
-    graph = engine.graph
-    for turn in range(wanted):
-        user = f"user-{(number + turn) % 6}"
-        row = int(graph.user_ids.find([user])[0])
-        if row and int(graph.users.last_ts[row]) > 0:
-            items = [f"item-{(number * 5 + turn + n) % 16}" for n in range(1 + number % 4)]
-            behind = [(f"item-{(number + n) % 24}", 20.0 * n) for n in range(5)]
-            made = graph_of(user, int(graph.users.last_ts[row]), items, behind, concept=f"kind {number % 4}")
-            graph.reasoning.put(made)
 
 
 def taken(engine: Engine, log: list[Event], size: int = 8, first: int = 0) -> Engine:
@@ -177,9 +172,7 @@ def test_only_events_of_users_whose_graph_counted_are_learned() -> None:
     assert model._waiting is not None
     assert model._waiting.graphs == [second, second]
     assert model._waiting.items.tolist() == engine.graph.item_ids.find(["item-2", "item-3"]).tolist()
-    late = chained(PATIENT)
-    for seq in range(6):
-        late.step([event(seq, f"user-{seq % 3}", f"item-{seq}")])
+    late = settled(PATIENT)
     late.graph.reasoning.put(first)
     late.graph.reasoning.put(second)
     late.step([event(30, "user-1", "item-2", ts=minute(12))])
@@ -197,6 +190,7 @@ def test_a_restored_state_goes_on_exactly_while_graphs_come(steps: int) -> None:
     whole.graph.texts.put({"item-2": whole.graph.texts.get("item-9") or b""})
     again = copied(whole, chains=config)
     assert again.digest() == whole.digest()
+    assert repr(chains_of(again)._waiting) == repr(chains_of(whole)._waiting)
     for number, step in enumerate(parts[steps:], start=steps):
         for one in (whole, again):
             one.step(step)
@@ -204,28 +198,6 @@ def test_a_restored_state_goes_on_exactly_while_graphs_come(steps: int) -> None:
         assert again.digest() == whole.digest()
     assert chains_of(whole).updates > 3
     assert again.recommend(["user-1", "user-4"]) == whole.recommend(["user-1", "user-4"])
-
-
-def test_examples_that_wait_are_restored_with_their_graphs() -> None:
-    whole = taken(chained(PATIENT), LOG[:60])
-    waiting = chains_of(whole)._waiting
-    assert waiting is not None and len(waiting.graphs) > 20
-    again = chains_of(copied(whole, chains=PATIENT))._waiting
-    assert again is not None and again.graphs == waiting.graphs
-
-
-def failing(engine: Engine, step: list[Event]) -> tuple[str, str]:
-    """Digests before and after a step that the encoder refuses."""
-    before, plan = engine.digest(), engine.encoder.plan
-
-    def broken(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("no")
-
-    engine.encoder.plan = broken  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError, match="no"):
-        engine.step(step)
-    engine.encoder.plan = plan  # type: ignore[method-assign]
-    return before, engine.digest()
 
 
 def test_a_failed_step_leaves_no_trace() -> None:
@@ -237,6 +209,12 @@ def test_a_failed_step_leaves_no_trace() -> None:
     for one in (engine, other):
         taken(one, LOG[80:], first=10)
     assert engine.digest() == other.digest()
+
+
+def test_a_failed_step_that_brought_an_item_leaves_no_trace() -> None:
+    engine = taken(chained(), LOG[:80])
+    before, after = failing(engine, [event(900, "user-1", "item-20"), event(901, "user-2", "item-1")])
+    assert after == before
 
 
 def test_an_erased_user_leaves_no_vector_and_no_example() -> None:
@@ -317,4 +295,4 @@ def test_a_new_text_reaches_the_item_with_the_next_step() -> None:
 @pytest.mark.parametrize("name", ["dim", "text_dim", "temporal_dim", "learn_events", "draws", "propose"])
 def test_counts_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}=0: use 1 or more"):
-        StreamChainsConfig(**{name: 0})
+        msgspec.structs.replace(CHAINS, **{name: 0})

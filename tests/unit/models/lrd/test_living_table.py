@@ -45,7 +45,13 @@ def permuted(engine: Engine, source: RelationSource, order: tuple[int, ...]) -> 
     new = torch.arange(len(model.relations))
     new[at:] = at + torch.tensor(order).argsort()
     state = model.state()
-    for name in ("relation", "mixing", "posterior.past.weight", "posterior.candidate.weight", "posterior.candidate.bias"):
+    for name in (
+        "relation",
+        "mixing",
+        "posterior.past.weight",
+        "posterior.candidate.weight",
+        "posterior.candidate.bias",
+    ):
         state[f"weight.{name}"] = state[f"weight.{name}"][new].clone()
     model.load_state(state)
     everything = torch.arange(1, engine.graph.sizes()[1])

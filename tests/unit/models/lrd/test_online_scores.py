@@ -13,7 +13,6 @@ from dyngraph.graph import DynamicGraph
 from models.lrd.capture import Asked
 from models.lrd.config import LrdConfig
 from models.lrd.online import OnlineRelations
-from models.lrd.stream_config import StreamLrdConfig
 
 ITEMS = len(SHOP)
 USERS = 5
@@ -49,7 +48,10 @@ def question(users: int, width: int, seed: int) -> Asked:
     generator = torch.Generator().manual_seed(seed)
     past = torch.randint(1, ITEMS + 1, (users, width), generator=generator)
     known = torch.arange(width) < torch.randint(0, width + 1, (users, 1), generator=generator)
-    minutes = torch.rand(users, width, generator=generator) * 10 ** torch.randint(0, 7, (users, width), generator=generator).float()
+    minutes = (
+        torch.rand(users, width, generator=generator)
+        * 10 ** torch.randint(0, 7, (users, width), generator=generator).float()
+    )
     return Asked(torch.randint(0, USERS, (users,), generator=generator), past * known, minutes * known)
 
 
@@ -118,4 +120,4 @@ def test_an_item_without_text_has_what_was_learned_of_it_and_twins_differ_by_it_
 @pytest.mark.parametrize("name", ["draws", "learn_events", "neighbours", "renew_every", "propose"])
 def test_counts_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}=0: use 1 or more"):
-        StreamLrdConfig(**{name: 0})
+        msgspec.structs.replace(LRD, **{name: 0})

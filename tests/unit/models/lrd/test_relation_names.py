@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, UserDict
+
 from dyngraph.events import Item
 from dyngraph.relations import Pair, RelationSlot, RelationTable
 from models.lrd.naming import name_by_terms, named
@@ -93,3 +95,26 @@ def test_a_table_is_named_slot_by_slot_the_same_way_every_time() -> None:
     assert found.label(3) == "latent relation 3"
     shuffled = dict(sorted(ITEMS.items(), key=lambda entry: entry[0][::-1]))
     assert named(table(), shuffled) == found
+
+
+class Watched(UserDict[str, Item]):
+    """A catalogue that counts who is looked up how often."""
+
+    def __init__(self, items: dict[str, Item]) -> None:
+        super().__init__(items)
+        self.looked_up = Counter[str]()
+
+    def __getitem__(self, item_id: str) -> Item:
+        self.looked_up[item_id] += 1
+        return super().__getitem__(item_id)
+
+
+def test_a_table_is_named_as_its_slots_are_against_each_other_and_chance_reading_each_item_once() -> None:
+    watched = Watched(ITEMS)
+    first, second, empty = table().slots
+    times = len(everything()) // len(first.pairs), len(everything()) // len(second.pairs)
+    by_hand = {1: name_by_terms(second.pairs, ITEMS, [*everything(), *first.pairs * times[0]])}
+    by_hand[0] = name_by_terms(first.pairs, ITEMS, [*everything(), *second.pairs * times[1]], by_hand.values())
+    assert [slot.name for slot in named(table(), watched).slots] == [by_hand[0], by_hand[1], ""]
+    assert set(watched.looked_up.values()) == {1}
+    assert empty.pairs == ()
