@@ -32,11 +32,11 @@ from stream import latency, machine
 from dyngraph.events import Interaction
 from evaluation.readers import bundled_path, read_log
 from evaluation.readers.log import InteractionLog
+from streams.artefact_messages import LlmJob, PastEntry
 from streams.cli.options import write_json
 from streams.cli.recommend import WorkerUnreachable, ask
 from streams.codec import encode, job_id
 from streams.demo import feed
-from streams.artefact_messages import LlmJob, PastEntry
 from streams.messages import Horizon
 from streams.producer import Publisher
 from streams.settings import Settings, load_settings
