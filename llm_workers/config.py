@@ -30,7 +30,7 @@ class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     producer: ProducerName = "statistical"
     """Who makes profiles; the default needs no model, no key and no network."""
     reasoner: Literal["", "endpoint", "embedded", "statistical"] = ""
-    """Who makes reasoning graphs. Empty: the endpoint where that makes the profiles, else counting: a graph takes several
+    """Who makes reasoning graphs. Empty: the endpoint where that makes profiles, else counting: a graph takes several
     answers per event, and the embedded model's are slow and no better than chance."""
 
     # --- the endpoint
