@@ -42,6 +42,12 @@ CONTROLS = (
     Row("kda+lrd, K = 16", "kda", changes={"latent": 16}),
     Row("kda+lrd, entropy subtracted", "kda", changes={"entropy": "subtracted"}),
     Row("kda+lrd, q at inference", "kda", changes={"posterior_at_inference": True}),
+    Row("kda+lrd, balanced", "kda", changes={"balance": 1.0, "normalised": True}),
+    Row(
+        "kda+lrd, balanced, q at inference",
+        "kda",
+        changes={"balance": 1.0, "normalised": True, "posterior_at_inference": True},
+    ),
     Row("kda+lrd, K = 0", "kda", changes={"latent": 0}),
 )
 """For ``kda+lrd, lambda = 0`` the relation slots are there and nothing is reconstructed."""

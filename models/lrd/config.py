@@ -42,6 +42,12 @@ class LrdConfig(msgspec.Struct, frozen=True):
     entropy: Entropy = "added"
     """``added`` to the loss it sharpens the posterior, as in the release; ``subtracted`` is the evidence lower bound
     with a uniform prior; ``off`` leaves it out."""
+    balance: float = 0.0
+    """Weight of the entropy of the average posterior over the latent relations, which is maximised: each pair should be
+    of one relation, and the pairs of a batch of all. The release has nothing like it; without it they collapse."""
+    normalised: bool = False
+    """Whether projected texts are brought to unit variance before the posterior reads them. Text vectors of length 1
+    leave it all but uniform otherwise; the release reads vectors of another scale."""
     leave_one_latent: bool = True
     """Whether relation 0 takes no part in the reconstruction, so that a pair may have no relation."""
     n_dft: int = 64
@@ -64,8 +70,11 @@ class LrdConfig(msgspec.Struct, frozen=True):
                 raise ValueError(f"{name}={getattr(self, name)}: use {least} or more")
         if self.n_dft < 2 or self.n_dft % 2:
             raise ValueError(f"n_dft={self.n_dft}: use an even number from 2")
-        if self.lambda_ < 0 or self.alpha < 0 or (self.gamma is not None and self.gamma < 0):
-            raise ValueError(f"lambda_={self.lambda_}, gamma={self.gamma}, alpha={self.alpha}: weights are 0 or more")
+        if min(self.lambda_, self.alpha, self.balance) < 0 or (self.gamma is not None and self.gamma < 0):
+            raise ValueError(
+                f"lambda_={self.lambda_}, gamma={self.gamma}, alpha={self.alpha}, balance={self.balance}: "
+                "weights are 0 or more"
+            )
 
     @property
     def reads_text(self) -> bool:

@@ -60,7 +60,7 @@ class LinearRelations(nn.Module):
         self.relation = nn.Parameter(0.1 * torch.randn(count, config.dim))
         self.mixing = nn.Parameter(torch.full((count, config.dim), 1.0 / count))
         self.decay = FourierDecay(count, config.n_dft) if config.recommender == "kda" else None
-        self.posterior = RelationPosterior(config.text_dim, config.dim, count)
+        self.posterior = RelationPosterior(config.text_dim, config.dim, count, normalised=config.normalised)
         self.amortised = nn.Linear(config.text_dim, config.dim, bias=False)
 
     def bases(self, texts: Tensor) -> Tensor:
@@ -73,13 +73,9 @@ class LinearRelations(nn.Module):
         return based
 
     def halves(self, texts: Tensor) -> Halves:
-        """Of the posterior. What it reads is brought to unit variance first: text vectors have length 1, and from
-        numbers as small as theirs a posterior that sees each event once would stay uniform for a hundred thousand of
-        them.
-        """
-        projected = self.posterior.project(texts)
-        projected = functional.layer_norm(projected, (projected.shape[-1],)) * texts.any(-1, keepdim=True)
-        return Halves(self.posterior.past(projected), self.posterior.candidate(projected))
+        """Of the posterior."""
+        halves: Halves = self.posterior.halves(texts)
+        return halves
 
     def scores(self, given: Gathered) -> Tensor:
         """``[U, C]``"""

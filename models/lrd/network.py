@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.lrd.config import LrdConfig
 from models.lrd.contexts import ContextMixing, relation_contexts
 from models.lrd.decay import FourierDecay
-from models.lrd.posterior import RelationPosterior, log_posterior
+from models.lrd.posterior import RelationPosterior, log_posterior, spread
 from models.lrd.reconstruction import ranking_loss, reconstruction_loss
 from models.lrd.relations import Relations
 
@@ -67,7 +67,11 @@ class LrdNetwork(nn.Module):
         self.relation = nn.Parameter(0.01 * torch.randn(len(relations), config.dim))
         self.mixing = ContextMixing(config.dim, config.heads, config.layers)
         self.decay = FourierDecay(len(relations), config.n_dft) if config.recommender == "kda" else None
-        self.posterior = RelationPosterior(config.text_dim, config.dim, len(relations)) if config.reads_text else None
+        self.posterior = (
+            RelationPosterior(config.text_dim, config.dim, len(relations), normalised=config.normalised)
+            if config.reads_text
+            else None
+        )
 
         if self.posterior is not None:
             # Nearly flat, as in the release: else the entropy term, which pulls the harder the less flat q is, has q
@@ -92,7 +96,7 @@ class LrdNetwork(nn.Module):
         """L_LRD of true next items ``target [B, d]`` with ``halves [B, R]``, against ``drawn [B, H, d]`` past items."""
         config = self.config
         log_q = log_posterior(_there(past.halves), halves.unsqueeze(1))[:, 0]
-        return reconstruction_loss(
+        loss = reconstruction_loss(
             log_q,
             past.items,
             drawn,
@@ -103,6 +107,9 @@ class LrdNetwork(nn.Module):
             alpha=config.alpha,
             entropy=config.entropy,
         )
+        if config.balance:
+            loss = loss - config.balance * spread(log_q[past.known], self.relations.latent_at)
+        return loss
 
     def triplet_loss(self, true: Ends, wrong: Ends, relation: Tensor, value: Tensor) -> Tensor:
         """L_KG: ``⟨v_h ⊙ (r + v_value), v_t⟩`` of true ends must beat that of ends of which one was drawn.

@@ -17,6 +17,7 @@ from dyngraph.texts import TextVectors
 from models.lrd import kernels
 from models.lrd.capture import Asked, Examples, flat, pick, restored, together, without_user
 from models.lrd.linear import Gathered, LinearRelations
+from models.lrd.posterior import spread
 from models.lrd.reconstruction import ranking_loss, reconstruction_loss
 from models.lrd.relations import Relations
 from models.lrd.rows import LearnedRows
@@ -199,7 +200,7 @@ class OnlineRelations:
                 alpha=method.alpha,
                 entropy=method.entropy,
             )
-            loss = loss - self.config.balance * self._spread(log_q, known)
+            loss = loss - method.balance * spread(log_q[known], self.relations.latent_at)
         parameters = self._optimiser.parameters
         touched = (residuals, users, biases)
         found = torch.autograd.grad(loss, [*parameters.values(), *touched], allow_unused=True)
@@ -208,12 +209,6 @@ class OnlineRelations:
         by_row = [g * examples.events if g is not None else None for g in found[len(parameters) :]]
         rows_of = (rows, asked.users, asked_for.flatten())
         return RelationsUpdate(self, None, weights, list(zip(rows_of, by_row, strict=True)), float(loss.detach()))
-
-    def _spread(self, log_q: Tensor, known: Tensor) -> Tensor:
-        """Entropy of the mean over the ``known [E, H]`` pairs of ``q [E, H, R]`` given that it is latent."""
-        latent = log_q[known][:, self.relations.latent_at :].exp()
-        mean = latent.sum(0) / latent.sum().clamp(min=1e-9)
-        return -(mean * torch.log(mean.clamp(min=1e-9))).sum()
 
     def _pool(self, graph: DynamicGraph, seed: int) -> Tensor:
         """Item rows that learning draws from: only what somebody has met, so nothing that this batch brings."""

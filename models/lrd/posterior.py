@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Halves(NamedTuple):
@@ -24,9 +25,9 @@ class Halves(NamedTuple):
 class RelationPosterior(nn.Module):
     """From texts to halves, from halves to a distribution over relations (LRD, relation extraction)."""
 
-    def __init__(self, text_dim: int, dim: int, relations: int) -> None:
+    def __init__(self, text_dim: int, dim: int, relations: int, *, normalised: bool = False) -> None:
         super().__init__()
-        self.relations = relations
+        self.relations, self.normalised = relations, normalised
         self.project = nn.Linear(text_dim, dim, bias=False)
         self.past = nn.Linear(dim, relations, bias=False)
         self.candidate = nn.Linear(dim, relations)
@@ -35,7 +36,17 @@ class RelationPosterior(nn.Module):
     def halves(self, texts: Tensor) -> Halves:
         """Halves of items with text vectors ``[..., w]``; zeros, no text, leave it to the other item and to c."""
         projected = self.project(texts)
+        if self.normalised:
+            known = texts.any(-1, keepdim=True)
+            projected = functional.layer_norm(projected, (projected.shape[-1],)) * known
         return Halves(self.past(projected), self.candidate(projected))
+
+
+def spread(log_q: Tensor, latent_at: int) -> Tensor:
+    """Entropy of the average over the pairs ``[P, R]`` of ``q`` given that the relation is latent, up to ln K."""
+    latent = log_q[:, latent_at:].exp()
+    mean = latent.sum(0) / latent.sum().clamp(min=1e-9)
+    return -(mean * torch.log(mean.clamp(min=1e-9))).sum()
 
 
 def log_posterior(past: Tensor, candidate: Tensor) -> Tensor:

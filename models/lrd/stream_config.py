@@ -6,7 +6,16 @@ import msgspec
 
 from models.lrd.config import LrdConfig
 
-SMALL = LrdConfig(latent=6, dim=32, history=10, n_dft=32, lambda_=1.0, posterior_at_inference=True)
+SMALL = LrdConfig(
+    latent=6,
+    dim=32,
+    history=10,
+    n_dft=32,
+    lambda_=1.0,
+    balance=1.0,
+    normalised=True,
+    posterior_at_inference=True,
+)
 
 
 class StreamLrdConfig(msgspec.Struct, frozen=True):
@@ -15,9 +24,6 @@ class StreamLrdConfig(msgspec.Struct, frozen=True):
     method: LrdConfig = SMALL
     """Of its settings ``layers``, ``heads``, ``l2`` and ``gamma`` mean nothing here: contexts are mixed linearly, and
     relations between items that are given as triplets are not learned on line."""
-    balance: float = 1.0
-    """Weight of the entropy of the average posterior over the latent relations, which is maximised: each pair should be
-    of one relation, and the pairs of an update of all. Without it (as in the release) they collapse onto one or two."""
     rows_lr: float = 0.1
     """Adagrad's, of the vectors of users, items and attribute values."""
     lr: float = 2e-3
