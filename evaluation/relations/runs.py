@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -58,6 +59,8 @@ class Run(msgspec.Struct, frozen=True):
     relations: list[str]
     usage: list[float]
     """Share of the test users' pairs (past item, test item) by their most probable relation; empty without text."""
+    belief: list[float]
+    """Mean q over the same pairs: where it is nearly flat, the most probable relation says little."""
     validation_ranks: list[float]
     """Middle rank of validation items, of more users than the best epoch was chosen on: for choosing settings."""
 
@@ -92,6 +95,7 @@ def carry_out(
     trained = train(config, world, texts, budget, tell)
     tests, validation = world.split.tests, validated(world, VALIDATED, config.seed)
     model, everything = trained.model, world.everything
+    used = usage_of(model, tests.past, tests.targets)
     affordable = len(tests) * world.n_items <= FULL_UP_TO
     run = Run(
         data=data,
@@ -107,7 +111,8 @@ def carry_out(
         ranks=ranks_among(model, tests, against(everything, tests, config.seed)).tolist(),
         full=ranks_of_all(model, tests, everything).tolist() if affordable else None,
         relations=list(model.network.relations.names),
-        usage=usage_of(model, tests.past, tests.targets).tolist(),
+        usage=used.most_probable.tolist(),
+        belief=used.mean.tolist(),
         validation_ranks=ranks_among(model, validation, against(everything, validation, config.seed + 1)).tolist(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,22 +121,31 @@ def carry_out(
     return run
 
 
+class Usage(NamedTuple):
+    """How much of it each relation is; both empty for a model without posterior."""
+
+    most_probable: NDArray[np.float64]
+    """``[R]`` share of pairs."""
+    mean: NDArray[np.float64]
+    """``[R]`` of q."""
+
+
 @torch.no_grad()
-def usage_of(model: TabledLrd, past: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """``[R]`` share of the pairs ``past [N, H]`` × ``targets [N]`` whose most probable relation each is."""
+def usage_of(model: TabledLrd, past: NDArray[np.int64], targets: NDArray[np.int64]) -> Usage:
+    """Over the pairs of ``past [N, H]`` and ``targets [N]``."""
     posterior = model.network.posterior
     if posterior is None:
-        return np.zeros(0)
+        return Usage(np.zeros(0), np.zeros(0))
     halves = posterior.halves(model.texts)
     row, slot = np.nonzero(past)
-    counts = np.zeros(posterior.relations)
+    counts, sums = np.zeros(posterior.relations), np.zeros(posterior.relations)
     for start in range(0, len(row), 100_000):
         some = slice(start, start + 100_000)
         one, other = torch.from_numpy(past[row[some], slot[some]]), torch.from_numpy(targets[row[some]])
-        log_q = log_posterior(halves.past[one].unsqueeze(1), halves.candidate[other].unsqueeze(1))
-        counts += np.bincount(log_q.view(-1, posterior.relations).argmax(1).numpy(), minlength=len(counts))
-    share: NDArray[np.float64] = counts / counts.sum()
-    return share
+        log_q = log_posterior(halves.past[one].unsqueeze(1), halves.candidate[other].unsqueeze(1)).flatten(0, 2)
+        counts += np.bincount(log_q.argmax(1).numpy(), minlength=len(counts))
+        sums += log_q.exp().double().sum(0).numpy()
+    return Usage(counts / len(row), sums / len(row))
 
 
 def _put(path: Path, write: Callable[[Path], object]) -> None:

@@ -135,15 +135,16 @@ def table_of(data: str, runs: Sequence[Run]) -> Table:
 
 
 def usage_table(data: str, runs: Sequence[Run]) -> Table:
-    """Which relation is the most probable one how often, for the runs that read text."""
+    """Which relation is the most probable one how often, and its mean probability, for the runs that read text."""
     telling = [run for run in runs if run.usage]
     names = max((run.relations for run in telling), key=len, default=[])
-    table = Table(title=f"{data}, share of true pairs (past item, test item) by most probable relation, %")
+    table = Table(title=f"{data}, true pairs (past item, test item): % by most probable relation / mean q, %")
     for column in ("row", "seed", *names):
         table.add_column(column, justify="left" if column == "row" else "right")
     for run in telling:
-        share = dict(zip(run.relations, run.usage, strict=True))
-        table.add_row(run.row, str(run.seed), *(f"{100 * share[name]:.0f}" if name in share else "" for name in names))
+        shares = zip(run.usage, run.belief, strict=True)
+        told = dict(zip(run.relations, (f"{100 * most:.0f} / {100 * mean:.0f}" for most, mean in shares), strict=True))
+        table.add_row(run.row, str(run.seed), *(told.get(name, "") for name in names))
     return table
 
 

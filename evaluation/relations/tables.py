@@ -37,7 +37,7 @@ def relation_table(model: TabledLrd, world: World, log: CodedLog) -> RelationTab
     past, candidate = halves.past[pairs[:, 0]].unsqueeze(1), halves.candidate[pairs[:, 1]].unsqueeze(1)
     q = log_posterior(past, candidate).exp().view(len(pairs), -1)[:, relations.latent_at :].double().numpy()
     by_id = [(log.item_ids[one], log.item_ids[other]) for one, other in pairs.tolist()]
-    usage = usage_of(model, learned.past, learned.targets)[relations.latent_at :]
+    usage = usage_of(model, learned.past, learned.targets).most_probable[relations.latent_at :]
     embeddings = model.network.relation[relations.latent_at :].numpy().astype("<f2")
     slots = [
         RelationSlot(embedding.tobytes(), float(share), strongest)

@@ -130,17 +130,22 @@ def test_texts_of_another_width_are_refused(world: World) -> None:
 def test_usage_counts_the_most_probable_relation_of_each_true_pair(world: World, texts: torch.Tensor) -> None:
     model = build(SMALL, world, texts)
     tests = world.split.tests
-    usage = usage_of(model, tests.past, tests.targets)
-    assert usage.sum() == pytest.approx(1)
-    assert len(usage) == len(model.network.relations)
     posterior = model.network.posterior
     assert posterior is not None
     with torch.no_grad():
-        posterior.candidate.bias[3] = 50.0
-    np.testing.assert_array_equal(usage_of(model, tests.past, tests.targets), np.eye(len(usage))[3])
-    assert not len(
-        usage_of(build(msgspec.structs.replace(SMALL, lambda_=0.0), world, texts), tests.past, tests.targets)
-    )
+        posterior.project.weight.normal_()
+        posterior.past.weight.normal_()
+    usage = usage_of(model, tests.past, tests.targets)
+    pairs = [(one, target) for past, target in zip(tests.past, tests.targets, strict=True) for one in past if one]
+    with torch.no_grad():
+        halves = posterior.halves(model.texts)
+        q = torch.stack([torch.softmax(halves.past[one] + halves.candidate[other], 0) for one, other in pairs])
+    counts = np.bincount(q.argmax(1).numpy(), minlength=len(model.network.relations))
+    np.testing.assert_allclose(usage.most_probable, counts / len(pairs))
+    np.testing.assert_allclose(usage.mean, q.mean(0).numpy(), rtol=1e-4)
+    assert (counts > 0).sum() > 1
+    silent = build(msgspec.structs.replace(SMALL, lambda_=0.0), world, texts)
+    assert not len(usage_of(silent, tests.past, tests.targets).mean)
 
 
 @pytest.fixture
@@ -217,7 +222,7 @@ def test_rows_differ_from_their_base_in_what_their_name_says() -> None:
 def run_of(row: str, seed: int, ranks: list[float], usage: list[float] | None = None) -> Run:
     return Run(
         "shop", row, seed, SMALL, {}, 3, [0.1], {}, 12.0, list(range(1, len(ranks) + 1)), ranks, None,
-        ["together", "latent 1"], usage or [], [],
+        ["together", "latent 1"], usage or [], usage or [], [],
     )  # fmt: skip
 
 
