@@ -50,13 +50,23 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=Budget.epochs, help="at most this many")
     parser.add_argument("--lambda", type=float, default=COMMON.lambda_, dest="lambda_", help="weight of L_LRD")
     parser.add_argument("--entropy", choices=get_args(Entropy), default=COMMON.entropy, help="of the posterior")
+    parser.add_argument("--latent", type=int, default=COMMON.latent, help="K, latent relations of rows with LRD")
+    parser.add_argument("--gate", action="store_true", help="q weighs the attention in all rows with LRD")
     parser.add_argument("--lr", type=float, default=COMMON.lr, help="learning rate")
     parser.add_argument("--layers", type=int, default=COMMON.layers, help="passes of self-attention")
     parser.add_argument("--names", action="store_true", help="also print what each latent relation is about")
     parser.add_argument("--show", action="store_true", help="train nothing, print what is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    common = msgspec.structs.replace(COMMON, lambda_=args.lambda_, entropy=args.entropy, lr=args.lr, layers=args.layers)
+    common = msgspec.structs.replace(
+        COMMON,
+        lambda_=args.lambda_,
+        entropy=args.entropy,
+        latent=args.latent,
+        posterior_at_inference=args.gate,
+        lr=args.lr,
+        layers=args.layers,
+    )
     path = DATA / args.data / FILES[args.data] if args.data in FILES else Path(args.data)
     name = args.data if args.data in FILES else path.stem
     if args.shuffle is not None:

@@ -10,7 +10,7 @@ import msgspec
 from evaluation.profiles.stock import TextModel
 from models.lrd.config import LrdConfig
 
-_BASE: dict[str, Any] = {"latent": 0, "lambda_": 0.0}
+_BASE: dict[str, Any] = {"latent": 0, "lambda_": 0.0, "posterior_at_inference": False}
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,16 @@ MAIN = (
     Row("rcf+lrd", "rcf", changes={"recommender": "rcf"}),
 )
 CONTROLS = (
-    Row("kda+lrd, lambda = 0", "kda", changes={"lambda_": 0.0}),
+    Row("kda+lrd, lambda = 0", "kda", changes={"lambda_": 0.0, "posterior_at_inference": False}),
     Row("kda+lrd, random vectors", "kda", texts="random"),
     Row("kda+lrd, K = 2", "kda", changes={"latent": 2}),
     Row("kda+lrd, K = 4", "kda", changes={"latent": 4}),
     Row("kda+lrd, K = 16", "kda", changes={"latent": 16}),
+    Row("kda+lrd, entropy added", "kda", changes={"entropy": "added"}),
+    Row("kda+lrd, entropy off", "kda", changes={"entropy": "off"}),
     Row("kda+lrd, entropy subtracted", "kda", changes={"entropy": "subtracted"}),
     Row("kda+lrd, q at inference", "kda", changes={"posterior_at_inference": True}),
+    Row("kda+lrd, as released", "kda", changes={"posterior_at_inference": False, "entropy": "added", "lambda_": 10.0}),
     Row("kda+lrd, balanced", "kda", changes={"balance": 1.0, "normalised": True}),
     Row(
         "kda+lrd, balanced, q at inference",

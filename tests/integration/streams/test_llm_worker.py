@@ -190,7 +190,7 @@ def test_records_that_are_no_jobs_become_dead_letters_and_block_nothing(
         with producer(broker) as client:
             client.send(f"{prefix}llm-jobs", b"{", key=b"u")
             client.send(f"{prefix}llm-jobs", encode(_job("u")), key=b"v")
-            other = msgspec.structs.replace(_job("u"), kind="reasoning")
+            other = msgspec.structs.replace(_job("u"), kind="index")
             client.send(f"{prefix}llm-jobs", encode(other), key=b"u").get(30)
         _publish(llm, _job("u", past=()))
         (profile,) = _profiles(records(broker, f"{prefix}profiles", 1))
