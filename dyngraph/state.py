@@ -37,8 +37,16 @@ def gather(parts: Mapping[str, Stateful]) -> State:
 def scatter(parts: Mapping[str, Stateful], state: State) -> None:
     """Inverse of :func:`gather`: hand every part what belongs to it."""
     for name, part in parts.items():
-        prefix = f"{name}."
-        part.load_state({key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)})
+        part.load_state(below(f"{name}.", state))
+
+
+def below(prefix: str, state: State) -> State:
+    """The entries whose names begin with ``prefix``, by the rest of their names.
+
+    >>> below("adam.", {"adam.step": torch.tensor(3), "weight": torch.tensor(1)})
+    {'step': tensor(3)}
+    """
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
 
 def packed(texts: Sequence[str]) -> State:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dyngraph.protocols import Feature, Signal, Update
-from dyngraph.state import State
+from dyngraph.state import State, gather, scatter
 from models.optimiser import NamedAdam
 
 REFUSAL = 20.0
@@ -116,7 +116,7 @@ class GatedRanker(nn.Module):
 
     def state(self) -> State:
         """Weights, optimiser, skipped updates and choices learned from."""
-        adam = {f"adam.{name}": value for name, value in self._optimiser.state().items()}
+        adam = gather({"adam": self._optimiser})
         weights = {f"weight.{name}": value.detach() for name, value in self.named_parameters()}
         return weights | adam | {"counts": torch.tensor([self.skipped, self.learned])}
 
@@ -126,8 +126,7 @@ class GatedRanker(nn.Module):
         for name, value in self.named_parameters():
             value.copy_(state[f"weight.{name}"])
         self.skipped, self.learned = state["counts"].tolist()
-        adam = {name.removeprefix("adam."): value for name, value in state.items() if name.startswith("adam.")}
-        self._optimiser.load_state(adam)
+        scatter({"adam": self._optimiser}, state)
 
 
 class Lesson(NamedTuple):

@@ -32,19 +32,19 @@ MAIN = (
     Row("kda", changes=_BASE),
     Row("kda+lrd", "kda"),
     Row("rcf", changes={"recommender": "rcf", **_BASE}),
-    Row("rcf+lrd", "rcf", changes={"recommender": "rcf"}),
+    Row("rcf+lrd", "rcf", changes={"recommender": "rcf", "latent": 5, "leave_one_latent": False}),
 )
+"""With LRD as released: K = 8 with relation 0 left out of the reconstruction for KDA, K = 5 with it for RCF."""
 CONTROLS = (
     Row("kda+lrd, lambda = 0", "kda", changes={"lambda_": 0.0, "posterior_at_inference": False}),
     Row("kda+lrd, random vectors", "kda", texts="random"),
     Row("kda+lrd, K = 2", "kda", changes={"latent": 2}),
     Row("kda+lrd, K = 4", "kda", changes={"latent": 4}),
     Row("kda+lrd, K = 16", "kda", changes={"latent": 16}),
-    Row("kda+lrd, entropy added", "kda", changes={"entropy": "added"}),
     Row("kda+lrd, entropy off", "kda", changes={"entropy": "off"}),
     Row("kda+lrd, entropy subtracted", "kda", changes={"entropy": "subtracted"}),
     Row("kda+lrd, q at inference", "kda", changes={"posterior_at_inference": True}),
-    Row("kda+lrd, as released", "kda", changes={"posterior_at_inference": False, "entropy": "added", "lambda_": 10.0}),
+    Row("kda+lrd, lambda = 1", "kda", changes={"lambda_": 1.0}),
     Row("kda+lrd, balanced", "kda", changes={"balance": 1.0, "normalised": True}),
     Row(
         "kda+lrd, balanced, q at inference",

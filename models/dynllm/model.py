@@ -14,13 +14,13 @@ from dyngraph.graph import DynamicGraph
 from dyngraph.growable import Growable
 from dyngraph.profiles import FACETS, ProfileStore
 from dyngraph.protocols import Queries
-from dyngraph.state import State
+from dyngraph.state import State, below
 from dyngraph.texts import TextVectors
 from models.dynllm.capture import Asked, Examples, ask, flat, pick, restored, together, without_user
 from models.dynllm.config import DynLLMConfig
 from models.dynllm.network import DynLLMNetwork
+from models.learned import Learned, Turn
 from models.new_texts import NewTexts
-from models.optimiser import NamedAdam
 
 ROTATION = 256
 """Items whose static halves are renewed after an update, in turn."""
@@ -41,15 +41,11 @@ class DynLLM:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network = DynLLMNetwork(config)
-        self._optimiser = NamedAdam(dict(self.network.named_parameters()), lr=config.lr)
+        self.learned = Learned(self.network, config.lr, config.clip)
         self._statics = Growable((config.dim,), torch.float32)
         self._waiting: Examples | None = None
-        self._cursor = 1
+        self._turn = Turn(ROTATION)
         self._new_texts = NewTexts(texts)
-        self.updates = 0
-        """Updates written."""
-        self.skipped = 0
-        """Updates refused because they were not finite."""
         self.grow(1)
 
     # -- size -------------------------------------------------------------------------------------------------
@@ -136,21 +132,13 @@ class DynLLM:
         twice = (pool == examples.items.unsqueeze(1)).scatter(1, own.unsqueeze(1), False)
         choices = (logits - torch.log(expected)).masked_fill(twice, -torch.inf)
         loss = functional.cross_entropy(choices, own)
-        parameters = self._optimiser.parameters
-        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        gradients = {name: g for name, g in zip(parameters, found, strict=True) if g is not None}
+        gradients, _ = self.learned.gradients(loss)
         return gradients, float(loss.detach())
 
     def learn(self, graph: DynamicGraph, gradients: dict[str, Tensor]) -> None:
         """Write an update, unless it is not finite: then it is counted and the last good weights stay."""
-        if not self._optimiser.step(gradients, clip=self.config.clip):
-            self.skipped += 1
-            return
-        self.updates += 1
-        others = graph.sizes()[1] - 1
-        turn = (torch.arange(min(ROTATION, others)) + self._cursor - 1) % others + 1
-        self._cursor = int(turn[-1]) % others + 1
-        self._renew(turn)
+        if self.learned.step(gradients):
+            self._renew(self._turn.next(graph.sizes()[1]))
 
     def follow(self, items: Tensor) -> None:
         """Renew the static halves of touched ``items [m]``, and of those that have a new text since the last call."""
@@ -174,29 +162,19 @@ class DynLLM:
 
     def state(self) -> State:
         """Weights, optimiser, static halves and which of them are outdated, waiting examples."""
-        state = {f"weight.{name}": value.detach() for name, value in self.network.named_parameters()}
-        state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
-        state["statics"] = self._statics.view
-        state |= self._new_texts.state()
-        state["counters"] = torch.tensor([self._cursor, self.updates, self.skipped])
+        state = self.learned.state() | self._new_texts.state()
+        state |= {"statics": self._statics.view, "turn": torch.tensor(self._turn.begin)}
         if self._waiting is not None:
             state |= {f"waiting.{name}": value for name, value in flat(self._waiting).items()}
         return state
 
-    @torch.no_grad()
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`; the item texts must have been loaded before."""
-
-        def part(prefix: str) -> State:
-            return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-        for name, value in self.network.named_parameters():
-            value.copy_(state[f"weight.{name}"])
-        self._optimiser.load_state(part("adam."))
+        self.learned.load_state(state)
         self._statics.replace(state["statics"])
         self._new_texts.load_state(state)
-        self._cursor, self.updates, self.skipped = state["counters"].tolist()
-        waiting = part("waiting.")
+        self._turn.begin = int(state["turn"])
+        waiting = below("waiting.", state)
         self._waiting = restored(waiting) if waiting else None
 
 

@@ -24,10 +24,10 @@ from dyngraph.reasoning import ReasoningGraph
 from dyngraph.reasoning_store import BEST_SCORE, MOST_IMAGINED
 from dyngraph.state import State
 from dyngraph.texts import TextVectors
+from models.learned import Learned, Turn
 from models.llmrg.chains import Chains, gathered
 from models.llmrg.fusion import FusionConfig, ReasoningFusion
 from models.new_texts import NewTexts
-from models.optimiser import NamedAdam
 
 ITEM_ROTATION = 256
 """Items whose vectors are renewed after an update, in turn."""
@@ -116,7 +116,7 @@ class OnlineChains:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network = ChainsNetwork(config)
-        self._optimiser = NamedAdam(dict(self.network.named_parameters()), lr=config.lr)
+        self.learned = Learned(self.network, config.lr, config.clip)
         parts = self.network.fusion.mix.in_features - config.dim
         self._lasting = Growable((config.dim,), torch.float32)
         self._new_texts = NewTexts(texts)
@@ -125,9 +125,7 @@ class OnlineChains:
         self._imagined = Growable((MOST_IMAGINED,), torch.int32)
         self._scores = Growable((MOST_IMAGINED,), torch.float32)
         self._waiting: Examples | None = None
-        self._item_turn = self._user_turn = 1
-        self.updates = self.skipped = 0
-        """Updates written, and those refused because they were not finite."""
+        self._item_turn, self._user_turn = Turn(ITEM_ROTATION), Turn(USER_ROTATION)
         self.grow(1, 1)
 
     # -- size -------------------------------------------------------------------------------------------------
@@ -221,9 +219,7 @@ class OnlineChains:
         twice = (pool == examples.items.unsqueeze(1)).scatter(1, own.unsqueeze(1), False)
         choices = (logits - torch.log(expected.clamp(min=1e-9))).masked_fill(twice, -torch.inf)
         loss = functional.cross_entropy(choices, own)
-        parameters = self._optimiser.parameters
-        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        gradients = {name: g for name, g in zip(parameters, found, strict=True) if g is not None}
+        gradients, _ = self.learned.gradients(loss)
         return gradients, float(loss.detach())
 
     def _chains(self, graph: DynamicGraph, graphs: Sequence[ReasoningGraph | None]) -> Chains:
@@ -248,14 +244,11 @@ class OnlineChains:
 
     def learn(self, graph: DynamicGraph, gradients: dict[str, Tensor]) -> None:
         """Write an update, unless it is not finite: then it is counted and the last good weights stay."""
-        if not self._optimiser.step(gradients, clip=self.config.clip):
-            self.skipped += 1
+        if not self.learned.step(gradients):
             return
-        self.updates += 1
         users, items = graph.sizes()
-        turn, self._item_turn = _turn(self._item_turn, ITEM_ROTATION, items)
-        self.renew_items(turn)
-        turn, self._user_turn = _turn(self._user_turn, USER_ROTATION, users)
+        self.renew_items(self._item_turn.next(items))
+        turn = self._user_turn.next(users)
         self.renew_users(graph, turn[self._horizon.view[turn] >= 0])
 
     def follow(self, graph: DynamicGraph, items: Tensor) -> None:
@@ -311,26 +304,21 @@ class OnlineChains:
 
     def state(self) -> State:
         """Weights, optimiser, kept vectors, turns, waiting examples."""
-        state = {f"weight.{name}": value.detach() for name, value in self.network.named_parameters()}
-        state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
-        state |= {name: table.view for name, table in self._tables().items()} | self._new_texts.state()
-        state["counters"] = torch.tensor([self._item_turn, self._user_turn, self.updates, self.skipped])
+        state = self.learned.state() | self._new_texts.state()
+        state |= {name: table.view for name, table in self._tables().items()}
+        state["turns"] = torch.tensor([self._item_turn.begin, self._user_turn.begin])
         if self._waiting is not None:
             packed = np.frombuffer(_packer.encode(self._waiting.graphs), np.uint8).copy()
             state["waiting.graphs"] = torch.from_numpy(packed)
             state |= {f"waiting.{name}": getattr(self._waiting, name) for name in ("users", "temporal", "items")}
         return state
 
-    @torch.no_grad()
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
-        for name, value in self.network.named_parameters():
-            value.copy_(state[f"weight.{name}"])
-        adam = {name.removeprefix("adam."): value for name, value in state.items() if name.startswith("adam.")}
-        self._optimiser.load_state(adam)
+        self.learned.load_state(state)
         for name, table in self._tables().items():
             table.replace(state[name])
-        self._item_turn, self._user_turn, self.updates, self.skipped = state["counters"].tolist()
+        self._item_turn.begin, self._user_turn.begin = state["turns"].tolist()
         self._new_texts.load_state(state)
         self._waiting = None
         if "waiting.graphs" in state:
@@ -380,12 +368,3 @@ def _together(first: Examples | None, second: Examples) -> Examples:
         return second
     columns = (torch.cat(pair) for pair in zip(first[1:], second[1:], strict=True))
     return Examples([*first.graphs, *second.graphs], *columns)
-
-
-def _turn(begin: int, size: int, rows: int) -> tuple[Tensor, int]:
-    """The next ``size`` rows from ``begin`` on, round and round without row 0, and where to begin next."""
-    others = rows - 1
-    if others < 1:
-        return torch.zeros(0, dtype=torch.int64), 1
-    turn = (torch.arange(min(size, others)) + begin - 1) % others + 1
-    return turn, int(turn[-1]) % others + 1

@@ -12,8 +12,9 @@ from torch.nn.functional import embedding
 from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
 from dyngraph.growable import Growable
-from dyngraph.state import State, Stateful, gather, scatter
+from dyngraph.state import State, Stateful, below, gather, scatter
 from dyngraph.texts import TextVectors
+from models.learned import Learned, Turn
 from models.lrd import kernels
 from models.lrd.capture import Asked, Examples, flat, pick, restored, together, without_user
 from models.lrd.linear import Gathered, LinearRelations
@@ -24,7 +25,6 @@ from models.lrd.rows import LearnedRows
 from models.lrd.stream_config import StreamLrdConfig
 from models.lrd.values import ATTRIBUTES, ItemValues
 from models.new_texts import NewTexts
-from models.optimiser import NamedAdam
 
 ROTATION = 256
 """Items whose text parts are renewed after an update, in turn."""
@@ -47,7 +47,7 @@ class OnlineRelations:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(method.seed)
             self.network = LinearRelations(method, self.relations)
-        self._optimiser = NamedAdam(dict(self.network.named_parameters()), lr=config.lr)
+        self.learned = Learned(self.network, config.lr, config.clip)
         self.values = ItemValues()
         self._users, self._residuals = LearnedRows(method.dim, config.rows_lr), LearnedRows(method.dim, config.rows_lr)
         self._biases = LearnedRows(1, config.rows_lr)
@@ -55,12 +55,8 @@ class OnlineRelations:
         self._from_text = Growable((method.dim + 2 * count,), torch.float32)
         """What an item's text says: its vector, and e to the power of its halves, as a past item and as a candidate."""
         self._waiting: Examples | None = None
-        self._cursor = 1
+        self._turn = Turn(ROTATION)
         self._new_texts = NewTexts(texts)
-        self.updates = 0
-        """Updates written."""
-        self.skipped = 0
-        """Updates refused because they were not finite."""
         self.grow(1, 1)
 
     # -- size -------------------------------------------------------------------------------------------------
@@ -201,12 +197,9 @@ class OnlineRelations:
                 entropy=method.entropy,
             )
             loss = loss - method.balance * spread(log_q[known], self.relations.latent_at)
-        parameters = self._optimiser.parameters
-        touched = (residuals, users, biases)
-        found = torch.autograd.grad(loss, [*parameters.values(), *touched], allow_unused=True)
-        weights = {name: g for name, g in zip(parameters, found, strict=False) if g is not None}
+        weights, touched = self.learned.gradients(loss, (residuals, users, biases))
         # A mean over E events; a row is in a few of them, and Adagrad takes its gradients as they come.
-        by_row = [g * examples.events if g is not None else None for g in found[len(parameters) :]]
+        by_row = [g * examples.events if g is not None else None for g in touched]
         rows_of = (rows, asked.users, asked_for.flatten())
         return RelationsUpdate(self, None, weights, list(zip(rows_of, by_row, strict=True)), float(loss.detach()))
 
@@ -219,19 +212,13 @@ class OnlineRelations:
 
     def learn(self, graph_items: int, weights: dict[str, Tensor], by_row: list[tuple[Tensor, Tensor | None]]) -> None:
         """Write an update, unless it is not finite: then it is counted and the last good weights stay."""
-        finite = all(bool(torch.isfinite(gradient).all()) for _, gradient in by_row if gradient is not None)
-        if not finite or not self._optimiser.step(weights, clip=self.config.clip):
-            self.skipped += 1
+        if not self.learned.step(weights, [gradient for _, gradient in by_row]):
             return
         tables = (self._residuals, self._users, self._biases)
         for table, (rows, gradient) in zip(tables, by_row, strict=True):
             if gradient is not None:
                 table.learn(rows, gradient.reshape(len(rows), table.width))
-        self.updates += 1
-        others = graph_items - 1
-        turn = (torch.arange(min(ROTATION, others)) + self._cursor - 1) % others + 1
-        self._cursor = int(turn[-1]) % others + 1
-        self._renew(turn)
+        self._renew(self._turn.next(graph_items))
 
     def follow(self, graph: DynamicGraph, items: Tensor) -> None:
         """Renew what texts say of touched ``items [m]``, and of those that have a new text since the last call; take
@@ -262,31 +249,20 @@ class OnlineRelations:
 
     def state(self) -> State:
         """Weights, optimiser, rows, text parts and which of them are outdated, waiting examples."""
-        state = {f"weight.{name}": value.detach() for name, value in self.network.named_parameters()}
-        state |= {f"adam.{name}": value for name, value in self._optimiser.state().items()}
-        state |= gather(self._tables())
-        state["from_text"] = self._from_text.view
-        state |= self._new_texts.state()
-        state["counters"] = torch.tensor([self._cursor, self.updates, self.skipped])
+        state = self.learned.state() | self._new_texts.state() | gather(self._tables())
+        state |= {"from_text": self._from_text.view, "turn": torch.tensor(self._turn.begin)}
         if self._waiting is not None:
             state |= {f"waiting.{name}": value for name, value in flat(self._waiting).items()}
         return state
 
-    @torch.no_grad()
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`; the item texts must have been loaded before."""
-
-        def part(prefix: str) -> State:
-            return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-        for name, value in self.network.named_parameters():
-            value.copy_(state[f"weight.{name}"])
-        self._optimiser.load_state(part("adam."))
+        self.learned.load_state(state)
         scatter(self._tables(), state)
         self._from_text.replace(state["from_text"])
         self._new_texts.load_state(state)
-        self._cursor, self.updates, self.skipped = state["counters"].tolist()
-        waiting = part("waiting.")
+        self._turn.begin = int(state["turn"])
+        waiting = below("waiting.", state)
         self._waiting = restored(waiting) if waiting else None
 
     def _tables(self) -> dict[str, Stateful]:

@@ -66,7 +66,7 @@ def test_what_is_learned_reaches_every_part() -> None:
     before = {name: value.clone() for name, value in model.network.named_parameters()}
     for step in cut(LONG, 8):
         engine.step(step)
-    assert model.updates > 10 and model.skipped == 0
+    assert model.learned.updates > 10 and model.learned.skipped == 0
     same = [name for name, value in model.network.named_parameters() if torch.equal(value, before[name])]
     # Every item here has a text, so the vector of those without is never asked for.
     assert same == ["no_text"]

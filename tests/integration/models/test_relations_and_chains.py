@@ -244,8 +244,8 @@ def test_a_shard_with_all_parts_learns_from_what_arrives(whole: Shard) -> None:
     graph = whole.engine.graph
     assert len(graph.reasoning) >= 5 and len(graph.profiles) == 2
     assert not graph.reasoning.refused
-    assert chains_of(whole.engine).updates > 2
-    assert relation_source(whole.engine).model.updates > 5
+    assert chains_of(whole.engine).learned.updates > 2
+    assert relation_source(whole.engine).model.learned.updates > 5
     assert relation_source(whole.engine).table.table is not None
     assert "item-5" in {item.item_id for item in SHOP} and graph.texts.get("item-5") is not None
     later = graph.horizon._replace(ts=graph.horizon.ts + 1)

@@ -64,7 +64,7 @@ def test_what_is_learned_reaches_every_part(divergence: Any) -> None:
     model = chains_of(engine)
     before = {name: value.detach().clone() for name, value in model.network.named_parameters()}
     taken(engine, LOG)
-    assert model.updates > 8 and model.skipped == 0
+    assert model.learned.updates > 8 and model.learned.skipped == 0
     assert not [name for name, value in model.network.named_parameters() if value.equal(before[name])]
     assert any("divergent" in name for name in before) == (divergence == "graph")
 
@@ -196,7 +196,7 @@ def test_a_restored_state_goes_on_exactly_while_graphs_come(steps: int) -> None:
             one.step(step)
             brought(one, number)
         assert again.digest() == whole.digest()
-    assert chains_of(whole).updates > 3
+    assert chains_of(whole).learned.updates > 3
     assert again.recommend(["user-1", "user-4"]) == whole.recommend(["user-1", "user-4"])
 
 
@@ -241,11 +241,11 @@ def test_an_erased_user_leaves_no_vector_and_no_example() -> None:
 def test_a_gradient_that_is_not_finite_is_skipped_and_counted() -> None:
     engine = taken(chained(), LOG[:80])
     model = chains_of(engine)
-    before = {name: value.clone() for name, value in model.state().items() if name != "counters"}
+    before = {name: value.clone() for name, value in model.state().items() if name != "updates"}
     gradients = {name: torch.full_like(value, torch.nan) for name, value in model.network.named_parameters()}
     model.learn(engine.graph, gradients)
-    assert model.skipped == 1
-    assert digest({name: value for name, value in model.state().items() if name != "counters"}) == digest(before)
+    assert model.learned.skipped == 1
+    assert digest({name: value for name, value in model.state().items() if name != "updates"}) == digest(before)
 
 
 def test_vectors_of_users_are_renewed_with_the_weights() -> None:

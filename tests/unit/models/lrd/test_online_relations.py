@@ -50,7 +50,7 @@ def test_what_is_learned_reaches_every_part(recommender: str) -> None:
     model = relations_of(engine)
     before = {name: value.detach().clone() for name, value in model.network.named_parameters()}
     taken(engine, LOG)
-    assert model.updates > 10 and model.skipped == 0
+    assert model.learned.updates > 10 and model.learned.skipped == 0
     assert not [name for name, value in model.network.named_parameters() if value.equal(before[name])]
     assert ("decay.coefficient" in before) == (recommender == "kda")
     state, (users, items) = model.state(), engine.graph.sizes()
@@ -124,11 +124,11 @@ def test_examples_wait_until_there_are_enough_and_refusals_are_none() -> None:
     engine.step([event(seq, f"user-{seq}", f"item-{seq}") for seq in range(1, 12)])
     assert len(model.state()["waiting.items"]) == 12
     engine.step([event(seq, f"user-{seq}", "item-1", EventType.DISLIKE) for seq in range(12, 30)])
-    assert len(model.state()["waiting.items"]) == 12 and model.updates == 0
+    assert len(model.state()["waiting.items"]) == 12 and model.learned.updates == 0
     engine.step([event(seq, "ann", f"item-{seq % 9}") for seq in range(30, 38)], learn=False)
     assert len(model.state()["waiting.items"]) == 12, "a step that does not learn leaves what waits as it was"
     engine.step([event(seq, "ann", f"item-{seq % 9}") for seq in range(40, 48)])
-    assert model.updates == 1 and "waiting.items" not in model.state()
+    assert model.learned.updates == 1 and "waiting.items" not in model.state()
 
 
 def test_a_question_reads_the_past_as_it_was_at_its_moment() -> None:
@@ -270,10 +270,10 @@ def test_an_update_that_is_not_finite_is_skipped_and_counted(where: str) -> None
     else:
         rows, gradient = by_row[0]
         by_row[0] = rows, gradient * torch.inf
-    before = {name: value.clone() for name, value in model.state().items() if name != "counters"}
+    before = {name: value.clone() for name, value in model.state().items() if name != "updates"}
     model.learn(engine.graph.sizes()[1], weights, by_row)
-    assert model.skipped == 1
-    assert digest({name: value for name, value in model.state().items() if name != "counters"}) == digest(before)
+    assert model.learned.skipped == 1
+    assert digest({name: value for name, value in model.state().items() if name != "updates"}) == digest(before)
 
 
 def test_it_learns_what_follows_what() -> None:
