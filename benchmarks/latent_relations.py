@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluation.coded import coded
 from evaluation.readers import read_log
-from evaluation.relations.rows import CONTROLS, MAIN, ROWS, Row
+from evaluation.relations.rows import CONTROLS, MAIN, ROWS, TEXT, Row
 from evaluation.relations.runs import Run
 from evaluation.relations.study import COMMON, Study, table_of, usage_table
 from evaluation.relations.tables import shown
@@ -43,7 +43,7 @@ def main() -> None:
     """Parse, train what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="ml-100k", help=f"{', '.join(FILES)}, or the path of a log")
-    parser.add_argument("--rows", default="main", help='main, controls, all, or names: "kda|kda+lrd"')
+    parser.add_argument("--rows", default="main", help='main, text, controls, all, or names: "kda|kda+lrd"')
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--shuffle", type=int, help="seed: let events of one user and moment change places")
     parser.add_argument("--out", type=Path, default=Path("out/latent-relations"), help="where runs are kept")
@@ -117,12 +117,12 @@ def telling(bar: Progress, study: Study) -> Callable[[Row, int], Tell]:
 
 
 def rows_of(asked: str) -> Sequence[Row]:
-    groups = {"main": MAIN, "controls": CONTROLS, "all": (*MAIN, *CONTROLS)}
+    groups = {"main": MAIN, "text": TEXT, "controls": CONTROLS, "all": (*MAIN, *TEXT, *CONTROLS)}
     if asked in groups:
         return groups[asked]
     names = [name.strip() for name in asked.split("|")]
     if unknown := [name for name in names if name not in ROWS]:
-        raise SystemExit(f"row {unknown[0]!r} is unknown; use main, controls, all or some of: {' | '.join(ROWS)}")
+        raise SystemExit(f"row {unknown[0]!r} is unknown; use main, text, controls, all or some of: {' | '.join(ROWS)}")
     return [ROWS[name] for name in names]
 
 

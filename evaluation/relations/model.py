@@ -37,6 +37,9 @@ class TabledLrd(nn.Module):
         self.entities = nn.Parameter(0.01 * torch.randn(self.n_items + n_values + 1, config.dim))
         """Row 0 is nothing and stays zero."""
         self.bias = nn.Parameter(torch.zeros(self.n_items + 1))
+        self.amortised = nn.Linear(config.text_dim, config.dim, bias=False) if config.amortised else None
+        if self.amortised is not None:
+            nn.init.normal_(self.amortised.weight, std=0.01)
         with torch.no_grad():
             self.entities[0] = 0
         self.register_buffer("texts", texts, persistent=False)
@@ -48,7 +51,8 @@ class TabledLrd(nn.Module):
         halves = None
         if self.config.posterior_at_inference:
             halves = self._halves(examples.past, candidates)
-        return self._scores(self._past(examples, halves), examples, candidates, halves)
+        table = self.table()
+        return self._scores(table, self._past(table, examples, halves), examples, candidates, halves)
 
     def losses(
         self, examples: Examples, wrong: Rows, drawn_past: Rows | None, triplets: Triplets | None
@@ -59,31 +63,35 @@ class TabledLrd(nn.Module):
         """
         candidates = np.concatenate((examples.targets[:, None], wrong), axis=1)
         halves = self._halves(examples.past, candidates) if self.config.reads_text else None
-        past = self._past(examples, halves)
-        ranking = ranking_loss(self._scores(past, examples, candidates, halves))
+        table = self.table()
+        past = self._past(table, examples, halves)
+        ranking = ranking_loss(self._scores(table, past, examples, candidates, halves))
         reconstruction = knowledge = None
         if drawn_past is not None and halves is not None:
-            target = self._entities(_tensor(examples.targets))
-            drawn = self._entities(_tensor(drawn_past))
+            target = _rows_of(table, _tensor(examples.targets))
+            drawn = _rows_of(table, _tensor(drawn_past))
             reconstruction = self.network.reconstruction_loss(past, drawn, target, halves.candidate[:, 0])
         if triplets is not None:
-            knowledge = self._knowledge_loss(triplets)
+            knowledge = self._knowledge_loss(table, triplets)
         return ranking, reconstruction, knowledge
 
-    def _entities(self, rows: Tensor) -> Tensor:
-        """Vectors ``[..., d]`` of entity rows; row 0 learns nothing."""
-        return functional.embedding(rows, self.entities, padding_idx=0)
+    def table(self) -> Tensor:
+        """Vectors ``[1 + items + values, d]`` of all entities."""
+        if self.amortised is None:
+            return self.entities
+        told = self.amortised(self.texts)
+        return self.entities + functional.pad(told, (0, 0, 0, len(self.entities) - len(told)))
 
-    def _past(self, examples: Examples, halves: Halves | None) -> Past:
+    def _past(self, table: Tensor, examples: Examples, halves: Halves | None) -> Past:
         rows = _tensor(examples.past)
         own = halves.past if halves is not None else None
-        return Past(self._entities(rows), rows > 0, torch.from_numpy(examples.minutes), own)
+        return Past(_rows_of(table, rows), rows > 0, torch.from_numpy(examples.minutes), own)
 
-    def _scores(self, past: Past, examples: Examples, candidates: Rows, halves: Halves | None) -> Tensor:
+    def _scores(self, table: Tensor, past: Past, examples: Examples, candidates: Rows, halves: Halves | None) -> Tensor:
         rows = _tensor(candidates)
         asked = Candidates(
-            self._entities(rows),
-            self._entities(self.values[rows]),
+            _rows_of(table, rows),
+            _rows_of(table, self.values[rows]),
             self.bias[rows],
             halves.candidate if halves is not None else None,
         )
@@ -98,9 +106,9 @@ class TabledLrd(nn.Module):
         slots = past.shape[1]
         return Halves(halves.past[places[:, :slots]], halves.candidate[places[:, slots:]])
 
-    def _knowledge_loss(self, drawn: Triplets) -> Tensor:
+    def _knowledge_loss(self, table: Tensor, drawn: Triplets) -> Tensor:
         def of(rows: Rows) -> Tensor:
-            return self._entities(_tensor(rows))
+            return _rows_of(table, _tensor(rows))
 
         value = of(np.where(drawn.value > 0, drawn.value + self.n_items, 0))
         return self.network.triplet_loss(
@@ -109,6 +117,11 @@ class TabledLrd(nn.Module):
             _tensor(drawn.relation),
             value,
         )
+
+
+def _rows_of(table: Tensor, rows: Tensor) -> Tensor:
+    """Vectors ``[..., d]`` of entity rows; row 0 learns nothing."""
+    return functional.embedding(rows, table, padding_idx=0)
 
 
 def _tensor(rows: Rows) -> Tensor:

@@ -10,6 +10,7 @@ import msgspec
 from evaluation.profiles.stock import TextModel
 from models.lrd.config import LrdConfig
 
+_RCF: dict[str, Any] = {"recommender": "rcf"}
 _BASE: dict[str, Any] = {"latent": 0, "lambda_": 0.0, "posterior_at_inference": False}
 
 
@@ -31,13 +32,21 @@ class Row:
 MAIN = (
     Row("kda", changes=_BASE),
     Row("kda+lrd", "kda"),
-    Row("rcf", changes={"recommender": "rcf", **_BASE}),
-    Row("rcf+lrd", "rcf", changes={"recommender": "rcf", "latent": 5, "leave_one_latent": False}),
+    Row("rcf", changes={**_RCF, **_BASE}),
+    Row("rcf+lrd", "rcf", changes={**_RCF, "latent": 5, "leave_one_latent": False}),
 )
 """With LRD as released: K = 8 with relation 0 left out of the reconstruction for KDA, K = 5 with it for RCF."""
+TEXT = (
+    Row("kda, text", "kda", changes={**_BASE, "amortised": True}),
+    Row("kda+lrd, text", "kda", changes={"amortised": True}),
+    Row("rcf, text", "rcf", changes={**_RCF, **_BASE, "amortised": True}),
+    Row("rcf+lrd, text", "rcf", changes={**_RCF, "latent": 5, "leave_one_latent": False, "amortised": True}),
+)
+"""The same with text in the items' vectors, as on line: with latent relations, and, to tell what these add, without."""
 CONTROLS = (
     Row("kda+lrd, lambda = 0", "kda", changes={"lambda_": 0.0, "posterior_at_inference": False}),
     Row("kda+lrd, random vectors", "kda", texts="random"),
+    Row("kda+lrd, text, random vectors", "kda", texts="random", changes={"amortised": True}),
     Row("kda+lrd, K = 2", "kda", changes={"latent": 2}),
     Row("kda+lrd, K = 4", "kda", changes={"latent": 4}),
     Row("kda+lrd, K = 16", "kda", changes={"latent": 16}),
@@ -54,4 +63,4 @@ CONTROLS = (
     Row("kda+lrd, K = 0", "kda", changes={"latent": 0}),
 )
 """For ``kda+lrd, lambda = 0`` the relation slots are there and nothing is reconstructed."""
-ROWS = {row.name: row for row in (*MAIN, *CONTROLS)}
+ROWS = {row.name: row for row in (*MAIN, *TEXT, *CONTROLS)}

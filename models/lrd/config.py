@@ -57,6 +57,9 @@ class LrdConfig(msgspec.Struct, frozen=True):
     posterior_at_inference: bool = False
     """Whether q(r | h, i) weighs the attention. The release reads text in training only; with this, what language
     knows reaches the score itself, and so items that nobody has touched."""
+    amortised: bool = False
+    """Whether an item's vector is a map of its text plus its own, instead of its own alone. Always so on line. The
+    release has nothing like it; off line this says what text adds by another way than the reconstruction."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import torch
 from relation_logs import shop
 
 from evaluation.relations.gaps import gap_histograms
-from evaluation.relations.rows import CONTROLS, MAIN, ROWS
+from evaluation.relations.rows import ROWS
 from evaluation.relations.runs import Run, load, path_of, usage_of
 from evaluation.relations.study import Study, improvement, spread, table_of, usage_table
 from evaluation.relations.tables import shown
@@ -208,15 +208,34 @@ def test_other_settings_lie_elsewhere_and_a_broken_file_says_so(tmp_path: Path) 
 
 def test_rows_differ_from_their_base_in_what_their_name_says() -> None:
     common = LrdConfig()
-    for row in (*MAIN, *CONTROLS):
+    for row in ROWS.values():
         assert row.against is None or row.against in ROWS
         assert row.config(common, 4).seed == 4
     assert not ROWS["kda"].config(common, 0).reads_text
     assert ROWS["kda"].config(common, 0).latent == 0
-    assert ROWS["rcf+lrd"].config(common, 0) == msgspec.structs.replace(common, recommender="rcf")
+    released = msgspec.structs.replace(common, recommender="rcf", latent=5, leave_one_latent=False)
+    assert ROWS["rcf+lrd"].config(common, 0) == released
+    assert ROWS["rcf+lrd, text"].config(common, 0) == msgspec.structs.replace(released, amortised=True)
+    assert not ROWS["kda, text"].config(common, 0).reads_text
     equal_k = ROWS["kda+lrd, lambda = 0"].config(common, 0)
     assert equal_k.latent == common.latent
     assert not equal_k.reads_text
+
+
+def test_text_in_the_vectors_reaches_items_that_nobody_took_and_nothing_else(world: World) -> None:
+    texts = torch.zeros(world.n_items + 1, SMALL.text_dim)
+    texts[1, 0] = texts[2, 1] = 1.0
+    told = build(msgspec.structs.replace(SMALL, amortised=True), world, texts)
+    assert told.amortised is not None
+    table = told.table()
+    expected = told.amortised.weight.T[:2]
+    assert torch.allclose(table[1:3] - told.entities[1:3], expected)
+    assert torch.equal(table[3:], told.entities[3:])
+    table[1].sum().backward()
+    gradient = told.amortised.weight.grad
+    assert gradient is not None
+    assert gradient[:, 0].any()
+    assert not gradient[:, 1:].any()
 
 
 def run_of(row: str, seed: int, ranks: list[float], usage: list[float] | None = None) -> Run:
