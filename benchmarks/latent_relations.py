@@ -8,8 +8,8 @@
 Each run (row, seed) is kept below --out as soon as it ends; started again, the script goes on where it stood, and with
 --show it only prints what is there. What is reduced against the authors' release, the same for all rows: 32 dimensions
 instead of 64 (2 heads instead of 4), one pass of self-attention instead of five, learning rate 3e-3 instead of 1e-3
-(RCF: 1e-4), 50,000 examples per epoch, at most 30 epochs instead of 200. The epoch is chosen on 500 validation users.
-One thread.
+(RCF: 1e-4), λ = 1 instead of 10, 50,000 examples per epoch, at most 30 epochs instead of 200. The epoch is chosen on
+500 validation users. One thread.
 """
 
 from __future__ import annotations

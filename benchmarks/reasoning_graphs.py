@@ -8,7 +8,9 @@ again it goes on). Rows:
 - ``sequence graph``: SR-GNN over the plain sequence, no reasons;
 - ``imagined items without a graph``: the mean of imagined items, no graph;
 - ``reasoning``: both graphs, verified at τ = 30; ``no divergence`` and ``no verification`` are without a part,
-  and ``threshold = τ`` (to be named in ``--rows``) is at another τ.
+  and ``threshold = τ`` (to be named in ``--rows``) is at another τ;
+- ``… imagined items by name``: nothing is trained; the verification score of every imagined item is added to a finished
+  row's scores, with the weight that suits the validation users best.
 
 Reduced: instead of training every row from nothing, each goes on from the trained base model of the same order and seed
 for at most 5 epochs, base and graph encoders together (2 without a better one end it; NDCG@10 not masked, on 5,000

@@ -35,6 +35,11 @@ class ReasoningStore:
         """Users with a graph."""
         return len(self._kept)
 
+    @property
+    def changes(self) -> int:
+        """Grows with every graph that comes or goes; who has seen this count has seen all."""
+        return self._kept.changes
+
     def judge(self, graph: ReasoningGraph) -> str:
         """Why a graph cannot be taken, empty if it can: ``unfit`` (see :func:`faults`, or vectors of another width),
         ``stranger`` (no user of the graph), ``known`` (this very version is kept), ``stale`` (another as new is kept).

@@ -62,6 +62,8 @@ class Versions(Generic[Body]):
         self._ts = Growable((VERSIONS,), torch.int64, fill=-1)
         self._events = Growable((VERSIONS,), torch.int64)
         self._tables = {**(tables or {}), "ts": self._ts, "events": self._events}
+        self.changes = 0
+        """How often something was kept, dropped or loaded: who has seen this count has seen all."""
         self._grow(1)
 
     def __len__(self) -> int:
@@ -78,6 +80,7 @@ class Versions(Generic[Body]):
         """Keep a version that is newer than all others of the row, and drop the oldest of four; its slot and place in
         the tables, which the caller fills.
         """
+        self.changes += 1
         slot = self.slot(row) or self._take_slot(row)
         bodies = self._bodies[slot]
         if len(bodies) == VERSIONS:
@@ -94,6 +97,7 @@ class Versions(Generic[Body]):
         slot = self.slot(row)
         if not slot:
             return
+        self.changes += 1
         last = len(self)
         for table in self._tables.values():
             table.rows[slot] = table.rows[last]
@@ -178,6 +182,7 @@ class Versions(Generic[Body]):
 
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
+        self.changes += 1
         self._users = state["users"].tolist()
         self._bodies = self._decoder.decode(state["words"].numpy().tobytes())
         for name, table in self._tables.items():

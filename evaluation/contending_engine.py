@@ -21,9 +21,10 @@ from dyngraph.engine import Engine, StepResult
 from dyngraph.events import Interaction
 from dyngraph.protocols import Scorer
 from evaluation.coded import CodedLog
+from evaluation.due_jobs import WHOLE
 from evaluation.parts import Part
 from evaluation.prequential import cuts
-from evaluation.profiles.feed import WHOLE, Line, ProfileFeed
+from evaluation.profiles.feed import Line, ProfileFeed
 from evaluation.profiles.stock import TextStock, policy, statistical
 from evaluation.protocols.candidates import Histories
 from evaluation.protocols.holdout import held_out, sampled_among
@@ -34,7 +35,7 @@ from evaluation.readers.log import InteractionLog
 from evaluation.reasoning.feed import counting_feed
 from models.baselines.recommender import Setting
 from models.dynllm import DynLLMConfig
-from models.llmrg.online import StreamChainsConfig
+from models.llmrg.stream import StreamChainsConfig
 from models.lrd.stream_config import StreamLrdConfig
 from models.system import SystemConfig, build_engine
 

@@ -17,7 +17,8 @@ from dyngraph.shard import Shard, ShardConfig
 from models.diversity import MaximalMarginalRelevance
 from models.dynllm import DynLLM, DynLLMConfig
 from models.exploration import ExplorationConfig, ExplorationSlot
-from models.llmrg.online import OnlineChains, StreamChainsConfig
+from models.llmrg.online import OnlineChains
+from models.llmrg.stream import StreamChainsConfig
 from models.lrd.online import OnlineRelations
 from models.lrd.stream_config import StreamLrdConfig
 from models.ranker import GatedRanker

@@ -9,7 +9,7 @@ import msgspec
 from dyngraph.engine import Engine
 from dyngraph.refreshing import Refresh
 from models.dynllm import DynLLMConfig
-from models.llmrg.online import StreamChainsConfig
+from models.llmrg.stream import StreamChainsConfig
 from models.lrd.stream_config import StreamLrdConfig
 from models.system import SystemConfig
 from streams.settings import Settings

@@ -1,28 +1,22 @@
 """Profiles for a replay: the refresh policy asks after each step, and what the producers make arrives in log time.
 
 Nothing here knows more than a live LLM worker: a job carries the past up to its horizon, the catalogue gives the texts,
-and the profile counts for later events only. A delay in log time stands for an LLM that is slow, or for jobs that are
-answered in batches.
+and the profile counts for later events only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from dyngraph.engine import Engine, StepResult
 from dyngraph.profiles import ProfileStore, UserProfile
 from dyngraph.refreshing import Refresh, Wanted
+from evaluation.due_jobs import DueJobs
 from llm_workers.protocols import Facets, LlmError, ProducedProfile, ProfileProducer, ProfileRequest
 from llm_workers.requests import profile_request
-
-WHOLE = "evergraph"
-"""As the engine calls its own ranks."""
 
 Vectors = Callable[[Sequence[Facets]], list[bytes]]
 """Facet phrases of several profiles to float16 vectors, as :func:`llm_workers.vectors.facets.facet_vectors` makes them;
@@ -44,8 +38,7 @@ class Line:
 class ProfileFeed:
     """Brings the profiles of several lines, all made from the same jobs, ``delay_ms`` of log time after their horizon.
 
-    The policy looks at the graph's own profiles: the first line should be kept there. It is not told how well anybody
-    was ranked, so that jobs follow from the log alone, and answers recorded once fit every model.
+    The policy looks at the graph's own profiles: the first line should be kept there.
     """
 
     def __init__(
@@ -56,22 +49,12 @@ class ProfileFeed:
         asked: Callable[[ProfileRequest], None] = lambda request: None,
     ) -> None:
         self.lines = list(lines)
-        self.jobs = 0
+        self.jobs = DueJobs(policy, delay_ms)
         self._asked = asked
-        self._policy, self._delay_ms = policy, delay_ms
-        self._due: list[tuple[int, int, Wanted]] = []
 
     def after_step(self, engine: Engine, step: StepResult, offset: int) -> None:
         """Ask for what is worth renewing after a step, and bring what is due by now."""
-        unranked = replace(step, ranks={WHOLE: np.full(len(step.event_users), np.nan)})
-        for wanted in self._policy.after_step(engine, unranked, offset):
-            heapq.heappush(self._due, (wanted.ts + self._delay_ms, self.jobs, wanted))
-            self.jobs += 1
-        now = engine.graph.horizon.ts
-        arrived = []
-        while self._due and self._due[0][0] <= now:
-            arrived.append(heapq.heappop(self._due)[2])
-        if arrived:
+        if arrived := self.jobs.after_step(engine, step, offset):
             asyncio.run(self._bring(engine, arrived))
 
     async def _bring(self, engine: Engine, arrived: Sequence[Wanted]) -> None:

@@ -7,17 +7,13 @@ of its horizon, and the new graph counts for later events only.
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-
-import numpy as np
 
 from dyngraph.engine import Engine, StepResult
 from dyngraph.events import Item
 from dyngraph.refreshing import Refresh, Wanted
-from evaluation.profiles.feed import WHOLE
+from evaluation.due_jobs import DueJobs
 from evaluation.profiles.stock import TextStock
 from llm_workers.producers.terms import Terms
 from llm_workers.protocols import LlmError, TextEncoder
@@ -41,23 +37,15 @@ class ReasoningFeed:
     """Brings the graphs of one producer, ``delay_ms`` of log time after their horizon."""
 
     def __init__(self, policy: Refresh, producer: GraphProducer, delay_ms: int = 0) -> None:
-        self.jobs = self.taken = 0
+        self.taken = 0
         self.failed: Counter[str] = Counter()
         """By :attr:`LlmError.code`."""
-        self._policy, self._producer, self._delay_ms = policy, producer, delay_ms
-        self._due: list[tuple[int, int, Wanted]] = []
+        self.jobs = DueJobs(policy, delay_ms)
+        self._producer = producer
 
     def after_step(self, engine: Engine, step: StepResult, offset: int) -> None:
         """Ask for what is worth renewing after a step, and bring what is due by now."""
-        # As for profiles, the policy is not told how well anybody was ranked.
-        unranked = replace(step, ranks={WHOLE: np.full(len(step.event_users), np.nan)})
-        for wanted in self._policy.after_step(engine, unranked, offset):
-            heapq.heappush(self._due, (wanted.ts + self._delay_ms, self.jobs, wanted))
-            self.jobs += 1
-        arrived = []
-        while self._due and self._due[0][0] <= engine.graph.horizon.ts:
-            arrived.append(heapq.heappop(self._due)[2])
-        if arrived:
+        if arrived := self.jobs.after_step(engine, step, offset):
             asyncio.run(self._bring(engine, arrived))
 
     async def _bring(self, engine: Engine, arrived: Sequence[Wanted]) -> None:

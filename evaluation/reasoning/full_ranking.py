@@ -20,14 +20,10 @@ FIGURES = ("HR@5", "HR@10", "NDCG@5", "NDCG@10")
 
 
 class Scoring(Protocol):
-    """What can be ranked: answers as vectors to be multiplied with those of the items."""
+    """What can be ranked."""
 
-    @property
-    def items(self) -> Tensor:
-        """``[1 + n, d]`` item vectors; row 0 is the null row."""
-
-    def vectors(self, places: Places) -> Tensor:
-        """``[B, d]`` what is known before each place."""
+    def scores(self, places: Places) -> Tensor:
+        """``[B, 1 + n]`` of all items, row 0 being nobody's, for what is known before each place."""
 
 
 class FullRanks(NamedTuple):
@@ -56,7 +52,7 @@ def _chunks(places: Places) -> Iterator[Places]:
 
 def _chunk_ranks(model: Scoring, histories: Histories, places: Places) -> Iterator[NDArray[np.float64]]:
     with torch.inference_mode():
-        scores = (model.vectors(places) @ model.items.T).double().cpu().numpy()
+        scores = model.scores(places).to("cpu", torch.float64, copy=True).numpy()
     scores[:, 0] = -np.inf
     targets = histories.items[places]
     unmasked = middle_rank(scores, targets)

@@ -34,6 +34,8 @@ class RunOutcome:
     unmasked: dict[str, float]
     progress: dict[str, Any]
     """See :class:`~evaluation.reasoning.training.Progress`."""
+    weight: float | None = None
+    """Of imagined items by name, where they are added, see :mod:`evaluation.reasoning.by_name`."""
 
 
 class Outcomes:
@@ -42,9 +44,9 @@ class Outcomes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, run: Run, ranks: FullRanks, progress: Progress) -> RunOutcome:
+    def add(self, run: Run, ranks: FullRanks, progress: Progress, weight: float | None = None) -> RunOutcome:
         """Keep a finished run."""
-        outcome = RunOutcome(*run, figures(ranks.masked), figures(ranks.unmasked), vars(progress))
+        outcome = RunOutcome(*run, figures(ranks.masked), figures(ranks.unmasked), vars(progress), weight)
         path = self._path(run, ".json")
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(ranks._asdict(), self._path(run, ".ranks"))

@@ -16,8 +16,6 @@ from rich.table import Table
 from dyngraph.reasoning import ReasoningGraph
 from evaluation.intervals import paired_difference
 from evaluation.metrics import gains
-from evaluation.reasoning.bases import untrained_base
-from evaluation.reasoning.checkpoint import Checkpoint
 from evaluation.reasoning.full_ranking import FIGURES, FullRanks, figures, full_ranks
 from evaluation.reasoning.held_out import HeldOutHistories, Order
 from evaluation.reasoning.outcomes import Run
@@ -25,7 +23,6 @@ from evaluation.reasoning.recorded import RecordedChains, newest_only
 from evaluation.reasoning.rows import BASE, SEQUENCE, row_named
 from evaluation.reasoning.study import Study
 from evaluation.reasoning.tables import HISTORIES
-from evaluation.reasoning.trainables import FusedTraining
 from models.llmrg.chains import PlacedChains
 
 REASONING = "reasoning"
@@ -67,7 +64,7 @@ def recorded_rows(study: Study, graphs: Sequence[ReasoningGraph], order: Order, 
     }
     ranks = _finished(study, order, seed, which)
     for name, chains in readings.items():
-        ranks[name] = full_ranks(_reading(study, run, data, chains), data.histories, data.tests[which])
+        ranks[name] = full_ranks(study.finished(run, data, chains), data.histories, data.tests[which])
     return RecordedRows(study.log.users[data.rows[data.tests[which]]], ranks, dict(builder.refused))
 
 
@@ -81,16 +78,6 @@ def _finished(study: Study, order: Order, seed: int, which: NDArray[np.int64]) -
         if outcomes.find(run) is not None:
             found[name] = FullRanks(*(ranks[which] for ranks in outcomes.ranks(run)))
     return found
-
-
-def _reading(study: Study, run: Run, data: HeldOutHistories, chains: PlacedChains) -> FusedTraining:
-    """The trained model of a finished run over other chains than it learned with."""
-    base = untrained_base(Run(study.base, run.order, run.seed), data).to(study.device)
-    fusion = row_named(run.row).fusion(base.config.dim, chains.vectors.shape[1], run.seed)
-    model = FusedTraining(base, fusion, data, chains)
-    model.module.load_state_dict(Checkpoint(study.rows.weights(run)).best())
-    model.module.eval()
-    return model
 
 
 def recorded_table(found: Mapping[tuple[Order, int], RecordedRows]) -> Table:

@@ -33,6 +33,8 @@ class Row:
     divergence: Divergence = "graph"
     threshold: float | None = THRESHOLD
     """τ of the verification; None for none."""
+    upon: str | None = None
+    """A row that is only ranked anew, imagined items added by name (:mod:`evaluation.reasoning.by_name`): this one."""
 
     def fusion(self, dim: int, text_dim: int, seed: int) -> FusionConfig:
         """The fusion that reads the row's chains."""
@@ -60,6 +62,9 @@ ROWS = (
     Row("reasoning"),
     Row("no divergence", divergence="off"),
     Row("no verification", threshold=None),
+    Row("base, imagined items by name", upon=BASE),
+    Row("reasoning, imagined items by name", upon="reasoning"),
+    Row("no verification, imagined items by name", threshold=None, upon="no verification"),
 )
 
 

@@ -12,13 +12,15 @@ from evaluation.coded import CodedLog
 from evaluation.intervals import Difference, paired_difference
 from evaluation.metrics import gains
 from evaluation.reasoning.bases import trained_base, untrained_base
+from evaluation.reasoning.by_name import ByName, weight_of
 from evaluation.reasoning.checkpoint import Checkpoint
 from evaluation.reasoning.full_ranking import full_ranks
 from evaluation.reasoning.held_out import HeldOutHistories, Order
 from evaluation.reasoning.outcomes import Outcomes, Run, RunOutcome
-from evaluation.reasoning.rows import BASE, TRAINED_ON, ChainBuilding, row_named
+from evaluation.reasoning.rows import BASE, TRAINED_ON, ChainBuilding, Row, row_named
 from evaluation.reasoning.trainables import BaseTraining, FusedTraining
-from evaluation.reasoning.training import Schedule, Tell, Trainable, train
+from evaluation.reasoning.training import Progress, Schedule, Tell, Trainable, train, validation_sample
+from models.llmrg.chains import PlacedChains
 
 CPU = torch.device("cpu")
 BASE_SCHEDULE = Schedule()
@@ -47,17 +49,26 @@ class Study:
         """A finished run of a row, from the folder or made now, from its last epoch if there was one."""
         if found := self.rows.find(run):
             return found
-        if run.row != BASE:
-            row_named(run.row)
+        row = row_named(run.row) if run.row != BASE else None
         data = HeldOutHistories.of(self.log, run.order, run.seed)
-        base_run = Run(self.base, run.order, run.seed)
-        base = trained_base(base_run, data, replace(self.base_schedule, seed=run.seed), self.bases, self.device, tell)
-        if run.row == BASE:
+        schedule = replace(self.base_schedule, seed=run.seed)
+        base = trained_base(self._base_of(run), data, schedule, self.bases, self.device, tell)
+        if row is None:
             return replace(base, row=BASE)
-        weights = Checkpoint(self.bases.weights(base_run)).best()
-        model = self._trainable(run, data, weights)
+        if row.upon is not None:
+            return self._by_name(run, row, data, tell)
+        start = Checkpoint(self.bases.weights(self._base_of(run))).best()
+        model = self._model(run, data, start)
         progress = train(model, data, replace(self.joint, seed=run.seed), self.rows.weights(run), tell)
         return self.rows.add(run, full_ranks(model, data.histories, data.tests), progress)
+
+    def finished(self, run: Run, data: HeldOutHistories, chains: PlacedChains | None = None) -> Trainable:
+        """The trained model of a finished run that has weights; with ``chains`` over others than it learned with."""
+        model = self._model(run, data, None, chains)
+        weights = self.bases.weights(self._base_of(run)) if run.row == BASE else self.rows.weights(run)
+        model.module.load_state_dict(Checkpoint(weights).best())
+        model.module.eval()
+        return model
 
     def against(self, row: str, other: str, order: Order, seeds: list[int], *, masked: bool) -> Difference:
         """NDCG@10 of ``row`` minus that of ``other``, per test user and seed, with an interval over users."""
@@ -65,15 +76,34 @@ class Study:
         users = np.concatenate([self.log.users[self._tested(order, seed)] for seed in seeds])
         return paired_difference(ours, theirs, users)
 
-    def _trainable(self, run: Run, data: HeldOutHistories, weights: dict[str, torch.Tensor]) -> Trainable:
-        base = untrained_base(Run(self.base, run.order, run.seed), data).to(self.device)
-        base.load_state_dict(weights)
-        row = row_named(run.row)
-        if row is TRAINED_ON:
+    def _base_of(self, run: Run) -> Run:
+        return run._replace(row=self.base)
+
+    def _by_name(self, run: Run, row: Row, data: HeldOutHistories, tell: Tell) -> RunOutcome:
+        """A finished run ranked anew, what its row's graphs imagined added with the weight that suits validation."""
+        upon = run._replace(row=row.upon or BASE)
+        progress = Progress(**self.run(upon, tell).progress)
+        model, chains = self.finished(upon, data), row.of(self.log, data, self.build)
+        weight = weight_of(model, chains, validation_sample(data, replace(self.joint, seed=run.seed)))
+        ranks = full_ranks(ByName(model, chains, weight), data.histories, data.tests)
+        return self.rows.add(run, ranks, progress, weight)
+
+    def _model(
+        self,
+        run: Run,
+        data: HeldOutHistories,
+        start: dict[str, torch.Tensor] | None,
+        chains: PlacedChains | None = None,
+    ) -> Trainable:
+        """As a row begins, its base model with the weights ``start``."""
+        base = untrained_base(self._base_of(run), data).to(self.device)
+        if start is not None:
+            base.load_state_dict(start)
+        if run.row in (BASE, TRAINED_ON.name):
             return BaseTraining(base, data)
-        chains = row.of(self.log, data, self.build)
-        fusion = row.fusion(base.config.dim, chains.vectors.shape[1], run.seed)
-        return FusedTraining(base, fusion, data, chains)
+        row = row_named(run.row)
+        chains = chains or row.of(self.log, data, self.build)
+        return FusedTraining(base, row.fusion(base.config.dim, chains.vectors.shape[1], run.seed), data, chains)
 
     def _gains(self, row: str, order: Order, seeds: list[int], *, masked: bool) -> NDArray[np.float64]:
         found = []

@@ -22,10 +22,10 @@ def figures_table(
     """Mean over seeds and standard deviation where there are several, per row, order and masking; ``published`` is a
     name with the four figures of a paper."""
     table = Table(title=title)
-    for column in ("row", "order", "history", "seeds", *FIGURES, "best epoch"):
+    for column in ("row", "order", "history", "seeds", *FIGURES, "best epoch", "weight by name"):
         table.add_column(column)
     if published:
-        table.add_row(published[0], "", "not masked", "", *(f"{figure:.4f}" for figure in published[1]), "")
+        table.add_row(published[0], "", "not masked", "", *(f"{figure:.4f}" for figure in published[1]), "", "")
     for order in dict.fromkeys(run.order for run in runs):
         for history in HISTORIES:
             for row in dict.fromkeys(run.row for run in runs):
@@ -34,7 +34,8 @@ def figures_table(
                     found = [run.masked if history == "masked" else run.unmasked for run in of_row]
                     cells = (_cell([figures[name] for figures in found]) for name in FIGURES)
                     epochs = ", ".join(str(run.progress["best_epoch"]) for run in of_row)
-                    table.add_row(row, order, history, str(len(of_row)), *cells, epochs)
+                    weights = ", ".join(f"{run.weight:g}" for run in of_row if run.weight is not None)
+                    table.add_row(row, order, history, str(len(of_row)), *cells, epochs, weights)
             table.add_section()
     return table
 

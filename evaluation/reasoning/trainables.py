@@ -25,6 +25,10 @@ class BaseTraining:
         """``[1 + n, d]`` item vectors."""
         return self.module.items
 
+    def scores(self, places: Places) -> Tensor:
+        """``[B, 1 + n]`` of all items."""
+        return self.vectors(places) @ self.items.T
+
     def vectors(self, places: Places) -> Tensor:
         """``[B, d]`` encodings of the histories before the places."""
         sequences, lengths = self._examples.histories.before(places, self.module.config.longest)
@@ -54,6 +58,10 @@ class FusedTraining:
     def items(self) -> Tensor:
         """``[1 + n, d]`` item vectors."""
         return self._base.items
+
+    def scores(self, places: Places) -> Tensor:
+        """``[B, 1 + n]`` of all items."""
+        return self.vectors(places) @ self.items.T
 
     def vectors(self, places: Places) -> Tensor:
         """``[B, d]`` fused vectors of what is known before the places."""

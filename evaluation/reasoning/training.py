@@ -75,7 +75,7 @@ def train(model: Trainable, data: HeldOutHistories, schedule: Schedule, path: Pa
     progress, best = Progress(), _copied(module)
     if found := checkpoint.load(module, adam):
         best, progress = found[0], Progress(**found[1])
-    asked = _sample(data.validation, schedule)
+    asked = validation_sample(data, schedule)
     while progress.epoch < schedule.epochs and progress.epoch - progress.best_epoch < schedule.patience:
         begun = time.perf_counter()
         _epoch(model, adam, data.learned, schedule, progress.epoch + 1, tell)
@@ -109,7 +109,9 @@ def _epoch(
     model.module.eval()
 
 
-def _sample(places: Places, schedule: Schedule) -> Places:
+def validation_sample(data: HeldOutHistories, schedule: Schedule) -> Places:
+    """The validation places that a training looks at, rising."""
+    places = data.validation
     if schedule.validated >= len(places):
         return places
     return np.sort(np.random.default_rng(schedule.seed).choice(places, schedule.validated, replace=False))

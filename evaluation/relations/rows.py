@@ -53,7 +53,7 @@ CONTROLS = (
     Row("kda+lrd, entropy off", "kda", changes={"entropy": "off"}),
     Row("kda+lrd, entropy subtracted", "kda", changes={"entropy": "subtracted"}),
     Row("kda+lrd, q at inference", "kda", changes={"posterior_at_inference": True}),
-    Row("kda+lrd, lambda = 1", "kda", changes={"lambda_": 1.0}),
+    Row("kda+lrd, lambda = 10", "kda", changes={"lambda_": 10.0}),
     Row("kda+lrd, balanced", "kda", changes={"balance": 1.0, "normalised": True}),
     Row(
         "kda+lrd, balanced, q at inference",

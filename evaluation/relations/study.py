@@ -23,8 +23,9 @@ from evaluation.relations.world import text_rows, world_of
 from models.lrd.config import LrdConfig
 from models.lrd.usage import effective_slots
 
-COMMON = LrdConfig(dim=32, heads=2, lr=3e-3)
-"""What all rows share: half the release's width, and three times its rate, which needs fewer epochs."""
+COMMON = LrdConfig(dim=32, heads=2, lr=3e-3, lambda_=1.0)
+"""What all rows share: half the release's width, three times its rate, which needs fewer epochs, and a tenth of its λ,
+with which validation rises as fast as without."""
 
 
 class Study:

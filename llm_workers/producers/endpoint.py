@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from llm_workers.answers import RepairingAnswerer, checked, read_profile
-from llm_workers.cache import AnswerCache, CachedAnswerer
+from llm_workers.answers import read_profile
+from llm_workers.asking import AskingModel
+from llm_workers.cache import AnswerCache
 from llm_workers.prompts.profile import VERSION, profile_prompt
 from llm_workers.protocols import (
     Answerer,
@@ -21,7 +22,7 @@ from llm_workers.protocols import (
 PATIENCE_S = 300.0
 
 
-class LlmProfiles:
+class LlmProfiles(AskingModel):
     """Asks ``answerer`` what the cache does not know; ``fallback`` makes the profiles that it cannot.
 
     What may work later (``LlmError.retry``) is left to the caller to try again, until that has been so for
@@ -39,22 +40,11 @@ class LlmProfiles:
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._repairing = RepairingAnswerer(answerer)
-        self._answerer = CachedAnswerer(self._repairing, cache, checked) if cache else self._repairing
-        self._fallback, self._name = fallback, name
+        super().__init__(answerer, cache, name=name)
+        self._fallback = fallback
         self._patience_s, self._clock = patience_s, clock
         self._silent_since: float | None = None
         self.figures = {"made": 0, "from_cache": 0, "without_history": 0, "fell_back": 0}
-
-    @property
-    def name(self) -> ProducerName:
-        """How artefacts name it."""
-        return self._name
-
-    @property
-    def repaired(self) -> int:
-        """Answers that had to be asked for again."""
-        return self._repairing.repaired
 
     async def profile(self, request: ProfileRequest) -> ProducedProfile:
         """Raises :class:`LlmError`. A history without any text has empty facets and costs no call."""

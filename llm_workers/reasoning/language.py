@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from dyngraph.reasoning import Step
-from llm_workers.answers import RepairingAnswerer, checked
-from llm_workers.cache import AnswerCache, CachedAnswerer
+from llm_workers.asking import AskingModel
+from llm_workers.cache import AnswerCache
 from llm_workers.prompts.chains import VERSION, Told, diverge_prompt, fill_prompt, link_prompt, score_prompt
 from llm_workers.protocols import Answerer, PastItem, ProducerName, Prompt, Spent
 from llm_workers.reasoning.answers import read_filling, read_links, read_names, read_score
@@ -15,7 +15,7 @@ from llm_workers.reasoning.protocol import Filled, Idea, Masked, Original, Part,
 from llm_workers.reasoning.settings import MOST_CHAIN, ReasoningSettings
 
 
-class LlmReasoner:
+class LlmReasoner(AskingModel):
     """A :class:`~llm_workers.reasoning.protocol.Reasoner` that asks ``answerer`` what the cache does not know.
 
     Nothing of the user but the items, and what they said of themselves, is in a question.
@@ -31,33 +31,17 @@ class LlmReasoner:
         name: ProducerName = "endpoint",
         settings: ReasoningSettings | None = None,
     ) -> None:
-        self._repairing = RepairingAnswerer(answerer)
-        self._answerer = CachedAnswerer(self._repairing, cache, checked) if cache else self._repairing
-        self._name, self._settings = name, settings or ReasoningSettings()
+        super().__init__(answerer, cache, name=name)
+        self._settings = settings or ReasoningSettings()
         self.figures = {"asked": 0, "from_cache": 0}
         """Questions, and those that the cache answered."""
         self.spent = Spent()
         """All that the answers took."""
 
     @property
-    def name(self) -> ProducerName:
-        """How artefacts name it."""
-        return self._name
-
-    @property
-    def model_id(self) -> str:
-        """Of the answerer."""
-        return self._answerer.model_id
-
-    @property
     def prompt_version(self) -> str:
         """Of the four questions together."""
         return VERSION
-
-    @property
-    def repaired(self) -> int:
-        """Answers that had to be asked for again."""
-        return self._repairing.repaired
 
     async def link(self, facts: Facts, steps: Sequence[Step], item: PastItem) -> list[Proposal]:
         """Raises :class:`~llm_workers.protocols.LlmError`. An item without text costs no call."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from dyngraph.relations import Pair
-from llm_workers.answers import RepairingAnswerer, checked
-from llm_workers.cache import AnswerCache, CachedAnswerer
+from llm_workers.asking import AskingModel
+from llm_workers.cache import AnswerCache
 from llm_workers.prompts.relations import VERSION, naming_prompt
 from llm_workers.protocols import Answerer, LlmError, ProducerName
 from llm_workers.relations.answers import read_name
@@ -24,38 +24,21 @@ class NamedPairs(msgspec.Struct, frozen=True):
     """What it is called by counting; empty where nothing stands out."""
 
 
-class LlmNamer:
+class LlmNamer(AskingModel):
     """Asks ``answerer`` what the cache does not know. Where it cannot say, a relation is called as counting has it."""
 
     def __init__(
         self, answerer: Answerer, cache: AnswerCache | None = None, *, name: ProducerName = "endpoint"
     ) -> None:
-        self._repairing = RepairingAnswerer(answerer)
-        self._answerer = CachedAnswerer(self._repairing, cache, checked) if cache else self._repairing
-        self._name = name
+        super().__init__(answerer, cache, name=name)
         self.figures = {"asked": 0, "from_cache": 0, "without_text": 0, "nameless": 0, "taken": 0, "failed": 0}
         """Questions, and those that the cache answered; and why the counted name was kept: nothing is known of the
         items, the model saw nothing in common, another relation has that name, or there was no fit answer."""
 
     @property
-    def name(self) -> ProducerName:
-        """How artefacts name it."""
-        return self._name
-
-    @property
-    def model_id(self) -> str:
-        """Of the answerer."""
-        return self._answerer.model_id
-
-    @property
     def prompt_version(self) -> str:
         """Of the question."""
         return VERSION
-
-    @property
-    def repaired(self) -> int:
-        """Answers that had to be asked for again."""
-        return self._repairing.repaired
 
     async def names(self, relations: Sequence[NamedPairs], texts: Texts) -> list[str]:
         """A name for each relation, in their order, none twice but the empty one. Never raises for want of an answer.

@@ -79,28 +79,6 @@ def _log_days(ms: Tensor) -> Tensor:
     return torch.log1p(ms.clamp(min=0).float() / DAY_MS)
 
 
-def pick(asked: Asked, places: Tensor) -> Asked:
-    """The questions at ``places [m]``."""
-    return Asked(*(column[places] for column in asked))
-
-
-def together(first: Examples | None, second: Examples) -> Examples:
-    """The examples of both."""
-    if first is None:
-        return second
-    asked = Asked(*(torch.cat(pair) for pair in zip(first.asked, second.asked, strict=True)))
-    rest = (torch.cat(pair) for pair in zip(first[1:], second[1:], strict=True))
-    return Examples(asked, *rest)
-
-
-def without_user(examples: Examples, user: int) -> Examples | None:
-    """The examples of all others, None if there are none."""
-    places = (examples.people != user).nonzero().squeeze(1)
-    if not len(places):
-        return None
-    return Examples(pick(examples.asked, places), *(column[places] for column in examples[1:]))
-
-
 def flat(examples: Examples) -> State:
     """Examples as named tensors."""
     asked = {f"asked.{name}": value for name, value in examples.asked._asdict().items()}

@@ -16,11 +16,12 @@ from dyngraph.profiles import FACETS, ProfileStore
 from dyngraph.protocols import Queries
 from dyngraph.state import State, below
 from dyngraph.texts import TextVectors
-from models.dynllm.capture import Asked, Examples, ask, flat, pick, restored, together, without_user
+from models.dynllm.capture import Asked, Examples, ask, flat, restored
 from models.dynllm.config import DynLLMConfig
 from models.dynllm.network import DynLLMNetwork
 from models.learned import Learned, Turn
 from models.new_texts import NewTexts
+from models.waiting import pick, together, without_user
 
 ROTATION = 256
 """Items whose static halves are renewed after an update, in turn."""

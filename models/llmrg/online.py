@@ -6,15 +6,12 @@ weights change. Item nodes are the temporal graph's item vectors and the items' 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from dyngraph.batch import EventBatch
@@ -22,12 +19,14 @@ from dyngraph.graph import DynamicGraph
 from dyngraph.growable import Growable
 from dyngraph.reasoning import ReasoningGraph
 from dyngraph.reasoning_store import BEST_SCORE, MOST_IMAGINED
-from dyngraph.state import State
+from dyngraph.state import State, below
 from dyngraph.texts import TextVectors
 from models.learned import Learned, Turn
+from models.llmrg.capture import Asked, Examples, flat, restored
 from models.llmrg.chains import Chains, gathered
-from models.llmrg.fusion import FusionConfig, ReasoningFusion
+from models.llmrg.stream import ChainsNetwork, StreamChainsConfig
 from models.new_texts import NewTexts
+from models.waiting import together, without_user
 
 ITEM_ROTATION = 256
 """Items whose vectors are renewed after an update, in turn."""
@@ -36,76 +35,6 @@ USER_ROTATION = 32
 
 Temporal = Callable[[], Tensor]
 """Gives the temporal vectors ``[items, D]`` of all items, each as of its last refresh."""
-
-_packer, _unpacker = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(list[ReasoningGraph])
-
-
-class StreamChainsConfig(msgspec.Struct, frozen=True):
-    """What may differ between two. Raises ValueError for a count below 1."""
-
-    dim: int = 32
-    """Width d of the fused vectors."""
-    text_dim: int = 384
-    """Width w of text vectors."""
-    temporal_dim: int = 64
-    """Width D of the temporal graph's vectors."""
-    fusion: FusionConfig = FusionConfig(dim=32)
-    """Which parts are read; its widths are set from the above."""
-    lr: float = 2e-3
-    clip: float = 5.0
-    learn_events: int = 64
-    """Events of users with a graph that are learned at a time."""
-    draws: int = 256
-    """Items that an update draws, besides those of its events."""
-    propose: int = 40
-    """Candidates per list, the imagined items first."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("dim", "text_dim", "temporal_dim", "learn_events", "draws", "propose"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: use 1 or more")
-
-
-class ChainsNetwork(nn.Module):
-    """The fusion, and what maps users and items to its width."""
-
-    def __init__(self, config: StreamChainsConfig) -> None:
-        super().__init__()
-        self.config = config
-        fusion = msgspec.structs.replace(config.fusion, dim=config.dim, text_dim=config.text_dim, seed=config.seed)
-        self.fusion = ReasoningFusion(fusion)
-        self.base = nn.Linear(config.temporal_dim, config.dim, bias=False)
-        self.moving = nn.Linear(config.temporal_dim, config.dim, bias=False)
-        self.lasting = nn.Linear(config.text_dim, config.dim, bias=False)
-        self.sharpness = nn.Parameter(torch.zeros(()))
-
-    def lasting_parts(self, texts: Tensor) -> Tensor:
-        """``[m, d]`` what the texts ``[m, w]`` give to items' vectors; zeros for no text."""
-        made: Tensor = functional.layer_norm(self.lasting(texts), (self.config.dim,)) * texts.any(-1, keepdim=True)
-        return made
-
-    def items(self, temporal: Tensor, lasting: Tensor) -> Tensor:
-        """``[m, d]`` of items with temporal vectors ``[m, D]`` and lasting parts ``[m, d]``."""
-        made: Tensor = self.moving(temporal) + lasting
-        return made
-
-    def users(self, parts: Tensor, temporal: Tensor) -> Tensor:
-        """``[n, d]`` of users with the graphs' vectors ``[n, p d]`` and temporal ones ``[n, D]``."""
-        fused: Tensor = self.fusion.mix(torch.cat((parts, self.base(temporal)), dim=1))
-        return fused * (self.sharpness.exp() / math.sqrt(self.config.dim))
-
-
-class Examples(NamedTuple):
-    """E events of users with a graph that counted."""
-
-    graphs: list[ReasoningGraph]
-    users: Tensor
-    """``[E]`` user rows."""
-    temporal: Tensor
-    """``[E, D]`` of the users, just before."""
-    items: Tensor
-    """``[E]`` the rows they took."""
 
 
 class OnlineChains:
@@ -125,6 +54,8 @@ class OnlineChains:
         self._imagined = Growable((MOST_IMAGINED,), torch.int32)
         self._scores = Growable((MOST_IMAGINED,), torch.float32)
         self._waiting: Examples | None = None
+        self._seen = -1
+        """Of the graph's reasoning store: up to which change its graphs are encoded."""
         self._item_turn, self._user_turn = Turn(ITEM_ROTATION), Turn(USER_ROTATION)
         self.grow(1, 1)
 
@@ -191,7 +122,7 @@ class OnlineChains:
             events = [e for e in batch.positive.nonzero().squeeze(1).tolist() if found[places[e]] is not None]
             graphs = [made for e in events if (made := found[places[e]]) is not None]
             new = Examples(graphs, asked.users[query[events]], asked.temporal[query[events]], batch.items[events])
-            examples = _together(examples, new) if events else examples
+            examples = together(examples, new) if events else examples
         if not learn or examples is None or len(examples.graphs) < self.config.learn_events:
             return ChainsUpdate(self, graph, examples)
         gradients, loss = self._gradients(graph, examples, seed)
@@ -257,7 +188,9 @@ class OnlineChains:
         """
         self.renew_items(torch.unique(torch.cat((items, self._new_texts.rows()))))
         self._new_texts.taken()
-        self.renew_users(graph, self.outdated(graph))
+        if graph.reasoning.changes != self._seen:
+            self.renew_users(graph, self.outdated(graph))
+            self._seen = graph.reasoning.changes
 
     @torch.no_grad()
     def renew_items(self, items: Tensor) -> None:
@@ -296,9 +229,7 @@ class OnlineChains:
         for table in self._user_tables():
             table.view[user] = table.fill
         if self._waiting is not None:
-            kept = (self._waiting.users != user).nonzero().squeeze(1).tolist()
-            graphs = [self._waiting.graphs[place] for place in kept]
-            self._waiting = Examples(graphs, *(column[kept] for column in self._waiting[1:])) if kept else None
+            self._waiting = without_user(self._waiting, user)
 
     # -- state ------------------------------------------------------------------------------------------------
 
@@ -308,9 +239,7 @@ class OnlineChains:
         state |= {name: table.view for name, table in self._tables().items()}
         state["turns"] = torch.tensor([self._item_turn.begin, self._user_turn.begin])
         if self._waiting is not None:
-            packed = np.frombuffer(_packer.encode(self._waiting.graphs), np.uint8).copy()
-            state["waiting.graphs"] = torch.from_numpy(packed)
-            state |= {f"waiting.{name}": getattr(self._waiting, name) for name in ("users", "temporal", "items")}
+            state |= {f"waiting.{name}": value for name, value in flat(self._waiting).items()}
         return state
 
     def load_state(self, state: State) -> None:
@@ -320,10 +249,9 @@ class OnlineChains:
             table.replace(state[name])
         self._item_turn.begin, self._user_turn.begin = state["turns"].tolist()
         self._new_texts.load_state(state)
-        self._waiting = None
-        if "waiting.graphs" in state:
-            graphs = _unpacker.decode(state["waiting.graphs"].numpy().tobytes())
-            self._waiting = Examples(graphs, *(state[f"waiting.{name}"] for name in ("users", "temporal", "items")))
+        self._seen = -1
+        waiting = below("waiting.", state)
+        self._waiting = restored(waiting) if waiting else None
 
     def _tables(self) -> dict[str, Growable]:
         return {
@@ -333,17 +261,6 @@ class OnlineChains:
             "imagined": self._imagined,
             "scores": self._scores,
         }
-
-
-class Asked(NamedTuple):
-    """n questions."""
-
-    users: Tensor
-    """``[n]`` user rows."""
-    ts: Tensor
-    """``[n]`` ms."""
-    temporal: Tensor
-    """``[n, D]`` the users' temporal embeddings."""
 
 
 @dataclass(frozen=True)
@@ -361,10 +278,3 @@ class ChainsUpdate:
         self.model.keep(self.waiting)
         if self.gradients:
             self.model.learn(self.graph, self.gradients)
-
-
-def _together(first: Examples | None, second: Examples) -> Examples:
-    if first is None:
-        return second
-    columns = (torch.cat(pair) for pair in zip(first[1:], second[1:], strict=True))
-    return Examples([*first.graphs, *second.graphs], *columns)

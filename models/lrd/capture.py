@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from dyngraph.protocols import Queries
@@ -47,27 +46,6 @@ def ask(history: HistorySource, queries: Queries, width: int) -> Asked:
     past, when = history.visits(queries.users, width, queries.earlier)
     minutes = (queries.ts.unsqueeze(1) - when).clamp(min=0).float() / MINUTE_MS
     return Asked(queries.users, past, minutes * (past > 0))
-
-
-def pick(asked: Asked, places: Tensor) -> Asked:
-    """The questions at ``places [m]``."""
-    return Asked(*(column[places] for column in asked))
-
-
-def together(first: Examples | None, second: Examples) -> Examples:
-    """The examples of both."""
-    if first is None:
-        return second
-    asked = Asked(*(torch.cat(pair) for pair in zip(first.asked, second.asked, strict=True)))
-    return Examples(asked, torch.cat((first.items, second.items)), torch.cat((first.people, second.people)))
-
-
-def without_user(examples: Examples, user: int) -> Examples | None:
-    """The examples of all others, None if there are none."""
-    places = (examples.people != user).nonzero().squeeze(1)
-    if not len(places):
-        return None
-    return Examples(pick(examples.asked, places), examples.items[places], examples.people[places])
 
 
 def flat(examples: Examples) -> State:

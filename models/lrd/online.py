@@ -16,7 +16,7 @@ from dyngraph.state import State, Stateful, below, gather, scatter
 from dyngraph.texts import TextVectors
 from models.learned import Learned, Turn
 from models.lrd import kernels
-from models.lrd.capture import Asked, Examples, flat, pick, restored, together, without_user
+from models.lrd.capture import Asked, Examples, flat, restored
 from models.lrd.linear import Gathered, LinearRelations
 from models.lrd.posterior import spread
 from models.lrd.reconstruction import ranking_loss, reconstruction_loss
@@ -25,6 +25,7 @@ from models.lrd.rows import LearnedRows
 from models.lrd.stream_config import StreamLrdConfig
 from models.lrd.values import ATTRIBUTES, ItemValues
 from models.new_texts import NewTexts
+from models.waiting import pick, together, without_user
 
 ROTATION = 256
 """Items whose text parts are renewed after an update, in turn."""

@@ -13,7 +13,8 @@ from dyngraph.protocols import Cause, Feature, Queries, Signal, Update
 from dyngraph.reasoning import NO_STEP, ReasoningGraph
 from dyngraph.reasoning_store import BEST_SCORE
 from dyngraph.state import State
-from models.llmrg.online import Asked, OnlineChains
+from models.llmrg.capture import Asked
+from models.llmrg.online import OnlineChains
 from models.sources.likelihood import described_among, likelihood_features
 
 SHOWN = 3

@@ -15,8 +15,9 @@ from dyngraph.profiles import FACETS, UserProfile
 from dyngraph.protocols import Cause, Queries, Update
 from dyngraph.state import State
 from models.dynllm import DynLLM
-from models.dynllm.capture import Asked, pick
+from models.dynllm.capture import Asked
 from models.sources.likelihood import described, likelihood_features, nearest
+from models.waiting import pick
 
 _SAYINGS = dict(zip(FACETS, ("belongs with {}", "is interested in {}", "prefers {}", "favours brand {}"), strict=True))
 

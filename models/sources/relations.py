@@ -11,12 +11,13 @@ from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
 from dyngraph.protocols import Cause, Feature, Queries, Signal, Update
 from dyngraph.state import State, Stateful, gather, scatter
-from models.lrd.capture import Asked, ask, pick
+from models.lrd.capture import Asked, ask
 from models.lrd.living_table import LivingTable
 from models.lrd.neighbours import RelationNeighbours
 from models.lrd.online import OnlineRelations
 from models.sources.history import HistorySource
 from models.sources.likelihood import described_among, likelihood_features
+from models.waiting import pick
 
 GUESSED = 0.1
 """What the strength of a latent relation counts beside that of a counted one: q times σ is a few tenths for almost any

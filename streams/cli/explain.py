@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import Config, Json, StateDir, write_json
+from streams.cli.options import Config, Json, StateDir, Url, write_json
 from streams.cli.recommend import ask, worker_url
 from streams.settings import load_settings
 
@@ -35,9 +35,7 @@ def explain(
         list[Path] | None,
         typer.Option(help="Draw the chains into this file, .svg or .png (may be repeated).", dir_okay=False),
     ] = None,
-    url: Annotated[
-        str | None, typer.Option(help="The worker's address.", show_default="that of the worker here")
-    ] = None,
+    url: Url = None,
     state_dir: StateDir = None,
     config: Config = None,
     json: Json = None,

@@ -18,6 +18,7 @@ Broker = Annotated[
 Prefix = Annotated[str | None, typer.Option(help="Before every topic name.", show_default="evergraph.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file with settings.", dir_okay=False)]
 StateDir = Annotated[Path | None, typer.Option(help="Where snapshots, journal and logs live.", file_okay=False)]
+Url = Annotated[str | None, typer.Option(help="The worker's address.", show_default="that of the worker here")]
 Learner = Annotated[
     str | None,
     typer.Option(

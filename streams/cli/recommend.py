@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.options import Config, Json, StateDir, write_json
+from streams.cli.options import Config, Json, StateDir, Url, write_json
 from streams.settings import Settings, load_settings
 
 
@@ -24,9 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def recommend(
     user: Annotated[str, typer.Argument(help="The user's id.")],
-    url: Annotated[
-        str | None, typer.Option(help="The worker's address.", show_default="that of the worker here")
-    ] = None,
+    url: Url = None,
     k: Annotated[int, typer.Option(min=1, max=1_000, help="How many items.")] = 10,
     state_dir: StateDir = None,
     config: Config = None,

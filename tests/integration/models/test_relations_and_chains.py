@@ -131,7 +131,7 @@ def test_graphs_of_the_feed_come_after_the_events_that_they_were_made_from(tmp_p
                 assert len(made.steps) == len({(at.item_id, at.ts) for at in made.steps})
         feed.after_step(engine, engine.step(step), step[-1][0])
     assert counted > 20 and not feed.failed
-    assert feed.taken == feed.jobs > 20
+    assert feed.taken == feed.jobs.asked > 20
     later = engine.graph.horizon._replace(ts=engine.graph.horizon.ts + 1)
     queries = asking(engine, *(f"user-{n}" for n in range(5)), at=later)
     assert chain_source(engine).propose(engine.graph, queries).any(1).sum() >= 3

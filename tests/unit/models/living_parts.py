@@ -24,7 +24,8 @@ from llm_workers.reasoning.settings import ReasoningSettings
 from llm_workers.refresh.policy import policy_over
 from llm_workers.vectors.hashed import RandomVectors
 from llm_workers.vectors.items import encode_items
-from models.llmrg.online import OnlineChains, StreamChainsConfig
+from models.llmrg.online import OnlineChains
+from models.llmrg.stream import StreamChainsConfig
 from models.lrd.config import LrdConfig
 from models.lrd.online import OnlineRelations
 from models.lrd.stream_config import StreamLrdConfig

@@ -55,6 +55,9 @@ class Averaging(nn.Module):
     def items(self) -> Tensor:
         return self.table.weight
 
+    def scores(self, places: Places) -> Tensor:
+        return self.vectors(places) @ self.items.T
+
     def vectors(self, places: Places) -> Tensor:
         sequences, lengths = self._histories.before(places, 50)
         answer: Tensor = self.answer(self.dropout(self.table(sequences).sum(1) / lengths[:, None]))
@@ -62,20 +65,16 @@ class Averaging(nn.Module):
 
     def loss(self, places: Places, rng: np.random.Generator) -> Tensor:
         targets = torch.from_numpy(self._histories.items[places])
-        return nn.functional.cross_entropy(self.vectors(places) @ self.items.T, targets)
+        return nn.functional.cross_entropy(self.scores(places), targets)
 
 
 class FixedScores:
-    """Scores handed in, as vectors: the item table is the identity."""
+    """Scores handed in, for one question after the other."""
 
     def __init__(self, scores: NDArray[np.float64]) -> None:
         self._scores = torch.from_numpy(scores)
         self.asked = 0
 
-    @property
-    def items(self) -> Tensor:
-        return torch.eye(self._scores.shape[1], dtype=torch.float64)
-
-    def vectors(self, places: Places) -> Tensor:
+    def scores(self, places: Places) -> Tensor:
         self.asked += len(places)
         return self._scores[self.asked - len(places) : self.asked]

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from reasoning_rig import circling
+from reasoning_rig import FixedScores, circling
 from rich.console import Console
 
 from evaluation.profiles import stock
 from evaluation.reasoning import bases
+from evaluation.reasoning.by_name import ByName, weight_of
+from evaluation.reasoning.held_out import HeldOutHistories
 from evaluation.reasoning.outcomes import Outcomes, Run
 from evaluation.reasoning.rows import BASE, ROWS, SEQUENCE, row_named
 from evaluation.reasoning.statistical import StatisticalChains
@@ -44,7 +47,8 @@ def test_every_row_runs_once_from_the_same_base_and_the_tables_show_four_lines(s
     names = [BASE, *(row.name for row in ROWS), "threshold = 50"]
     runs = [study.run(Run(name, "published", 0), silent) for name in names]
     assert [run.row for run in runs] == names
-    assert [run.progress["epoch"] for run in runs[1:]] == [1] * 7
+    assert [run.progress["epoch"] for run in runs[1:] if run.weight is None] == [1] * 7
+    assert {run.row for run in runs if run.weight is not None} == {row.name for row in ROWS if row.upon}
     again = [study.run(Run(name, "published", 0), never) for name in names]
     assert again == runs
     assert len(list(study.bases.folder.glob("*.json"))) == 1, "one base model for all"
@@ -60,6 +64,28 @@ def test_every_row_runs_once_from_the_same_base_and_the_tables_show_four_lines(s
 
     found = study.against("reasoning", SEQUENCE.name, "published", [0], masked=False)
     assert found.mean == pytest.approx(runs[4].unmasked["NDCG@10"] - runs[2].unmasked["NDCG@10"])
+
+
+def test_imagined_items_by_name_add_their_score_to_theirs_and_leave_the_others(study: Study) -> None:
+    data = HeldOutHistories.of(study.log, "published", 0)
+    chains = StatisticalChains("random")(study.log, data, 30.0)
+    places = data.tests[:5]
+    plain = np.random.default_rng(0).normal(size=(5, data.n_items + 1))
+    added = ByName(FixedScores(plain), chains, 2.0).scores(places).numpy() - plain
+    expected = np.zeros_like(plain)
+    for row, place in enumerate(places):
+        for one in np.flatnonzero(chains.imagined_place == place):
+            expected[row, chains.imagined_item[one]] += 2.0 * chains.imagined_score[one] / 100
+    assert expected.any()
+    np.testing.assert_allclose(added, expected, atol=1e-6)
+
+
+def test_the_weight_by_name_is_the_one_that_validation_likes_best(study: Study) -> None:
+    data = HeldOutHistories.of(study.log, "published", 0)
+    chains = StatisticalChains("random")(study.log, data, 30.0)
+    level = np.zeros((3 * len(data.validation), data.n_items + 1))
+    assert weight_of(FixedScores(level), chains, data.validation, (0.0, 1.0, 2.0)) == 1.0
+    assert weight_of(FixedScores(level), chains, data.validation, (0.0, -1.0)) == 0.0
 
 
 def test_a_row_starts_from_the_best_weights_of_its_base(study: Study) -> None:

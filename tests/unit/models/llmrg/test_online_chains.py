@@ -27,7 +27,8 @@ from dyngraph.engine import Engine
 from dyngraph.order import Moment
 from dyngraph.state import digest
 from models.llmrg.fusion import FusionConfig
-from models.llmrg.online import OnlineChains, StreamChainsConfig
+from models.llmrg.online import OnlineChains
+from models.llmrg.stream import StreamChainsConfig
 
 LOG = random_log(120, users=6, items=16, seed=3, kinds=EVERY_KIND)
 PATIENT = msgspec.structs.replace(CHAINS, learn_events=10_000)
