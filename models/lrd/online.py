@@ -137,7 +137,7 @@ class OnlineRelations:
         """What ``batch``, event e of which was asked as ``asked[query[e]]``, will change; nothing is written."""
         if not learn:
             return RelationsUpdate(self, self._waiting)
-        events = batch.positive.nonzero().squeeze(1)
+        events = (batch.positive & (batch.seq % self.config.learn_every == 0)).nonzero().squeeze(1)
         examples = self._waiting
         if len(events):
             new = Examples(pick(asked, query[events]), batch.items[events], batch.users[events])

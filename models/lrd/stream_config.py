@@ -29,17 +29,20 @@ class StreamLrdConfig(msgspec.Struct, frozen=True):
     lr: float = 2e-3
     """Adam's, of everything else."""
     clip: float = 5.0
-    draws: int = 8
+    draws: int = 4
     """Items that each learned event is told from."""
     pool: int = 128
     """Distinct items that an update draws them from."""
-    learn_events: int = 64
+    learn_events: int = 128
     """Events that are learned at a time."""
+    learn_every: int = 2
+    """One event of so many is learned from, by its place in the log. Lists are as good as with every event, at half the
+    cost; see ``docs/performance.md``."""
     neighbours: int = 16
     """Relation neighbours kept per item."""
     looked_at: int = 512
     """Items that are looked at, besides those kept, when an item's neighbours are renewed."""
-    renew_every: int = 8
+    renew_every: int = 24
     """Events per renewal of one item's neighbours."""
     name_every: int = 10_000
     """Events between two versions of the relation table."""
@@ -53,6 +56,7 @@ class StreamLrdConfig(msgspec.Struct, frozen=True):
             "draws",
             "pool",
             "learn_events",
+            "learn_every",
             "neighbours",
             "looked_at",
             "renew_every",

@@ -37,6 +37,7 @@ WIDTH = 12
 VECTORS = RandomVectors(WIDTH)
 METHOD = LrdConfig(latent=3, dim=6, heads=2, history=5, n_dft=8, text_dim=WIDTH, lambda_=1.0, seed=1)
 LRD = StreamLrdConfig(
+    learn_every=1,
     method=METHOD,
     learn_events=6,
     pool=16,
@@ -51,7 +52,6 @@ LRD = StreamLrdConfig(
 CHAINS = StreamChainsConfig(dim=8, text_dim=WIDTH, learn_events=4, draws=8, propose=8)
 MUTE, TWINS = "item-5", ("item-6", "item-7")
 """An item without text, and two with one text."""
-"""Why a failed step that brought an item still leaves a trace."""
 
 
 def shop(count: int = 24) -> list[Item]:

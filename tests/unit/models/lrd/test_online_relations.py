@@ -131,6 +131,17 @@ def test_examples_wait_until_there_are_enough_and_refusals_are_none() -> None:
     assert model.learned.updates == 1 and "waiting.items" not in model.state()
 
 
+def test_one_event_of_so_many_is_learned_from_by_its_place_in_the_log() -> None:
+    for size in (1, 4, 9):
+        engine = taken(
+            but({"learn_events": 99, "learn_every": 3})(), [event(i, "ann", f"item-{i}") for i in range(18)], size
+        )
+        kept = relations_of(engine).state()["waiting.items"].tolist()
+        assert [engine.graph.item_ids[row] for row in kept] == [f"item-{i}" for i in range(0, 18, 3)], (
+            "in steps of any size"
+        )
+
+
 def test_a_question_reads_the_past_as_it_was_at_its_moment() -> None:
     engine = related()
     engine.step([event(0, "ann", "item-1"), event(1, "ann", "item-2"), event(4, "ann", "item-1")])
