@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -53,7 +54,9 @@ def main() -> None:
                 run, schedule = Run(name, order, seed), Schedule(epochs=args.epochs, seed=seed)
                 with TrainingBar(run) as bar:
                     found.append(trained_base(run, data, schedule, outcomes, args.device, bar.tell))
-    Console().print(figures_table("amazon-beauty, leave-one-out, all items ranked", found, PUBLISHED))
+    Console(width=None if sys.stdout.isatty() else 160).print(
+        figures_table("amazon-beauty, leave-one-out, all items ranked", found, PUBLISHED)
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -70,7 +71,7 @@ def main() -> None:
                 run = Run(row, order, seed)
                 with TrainingBar(run) as bar:
                     found.append(study.run(run, bar.tell))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 180)
     console.print(figures_table(f"{log.name}, {args.base}, leave-one-out, all items ranked", found))
     if any(run.row == SEQUENCE.name for run in found):
         console.print(differences_table(study, found))

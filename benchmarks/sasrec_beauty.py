@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def main() -> None:
         ranks = ranks_of(model, log, rows.tests, mask=mask)
         figures = [metric(ranks, k).mean() for metric in (hits, gains) for k in (5, 10)]
         table.add_row("masked" if mask else "not masked", *(f"{figure:.4f}" for figure in figures))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def train(model: SASRec, log: CodedLog, sample: NDArray[np.int64], epochs: int, patience: int) -> tuple[int, float]:

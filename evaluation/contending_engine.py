@@ -68,7 +68,7 @@ def run_engine(
         seed=plan.seed,
         dynllm=DynLLMConfig(text_dim=text.width) if text is not None and "profiles" in parts else None,
         chains=StreamChainsConfig(text_dim=text.width) if text is not None and "chains" in parts else None,
-        relations=_relations(text.width) if text is not None and "relations" in parts else None,
+        relations=stream_relations(text.width) if text is not None and "relations" in parts else None,
     )
     engine = build_engine(config)
     engine.kept = plan.k
@@ -208,7 +208,8 @@ def _behind(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return made
 
 
-def _relations(text_dim: int) -> StreamLrdConfig:
+def stream_relations(text_dim: int) -> StreamLrdConfig:
+    """Latent relations as contenders have them, over text vectors of this width."""
     default = StreamLrdConfig()
     return msgspec.structs.replace(default, method=msgspec.structs.replace(default.method, text_dim=text_dim))
 

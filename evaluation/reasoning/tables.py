@@ -23,7 +23,7 @@ def figures_table(
     name with the four figures of a paper."""
     table = Table(title=title)
     for column in ("row", "order", "history", "seeds", *FIGURES, "best epoch", "weight by name"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in FIGURES)
     if published:
         table.add_row(published[0], "", "not masked", "", *(f"{figure:.4f}" for figure in published[1]), "", "")
     for order in dict.fromkeys(run.order for run in runs):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,7 +25,6 @@ class TabledLrd(nn.Module):
     """Embeddings of users, of entities (items, then attribute values) and item biases, beside the network."""
 
     texts: Tensor
-    values: Tensor
 
     def __init__(
         self, config: LrdConfig, relations: Relations, n_users: int, values: Rows, n_values: int, texts: Tensor
@@ -43,16 +44,20 @@ class TabledLrd(nn.Module):
         with torch.no_grad():
             self.entities[0] = 0
         self.register_buffer("texts", texts, persistent=False)
-        numbers = torch.from_numpy(values)
-        self.register_buffer("values", torch.where(numbers > 0, numbers + self.n_items, 0), persistent=False)
+        self.values = np.where(values > 0, values + self.n_items, 0)
+        """``[1 + items, A]`` entity rows of attribute values, 0 for none."""
 
     def scores(self, examples: Examples, candidates: Rows) -> Tensor:
         """``[B, C]`` scores of candidate item rows ``[B, C]``."""
         halves = None
         if self.config.posterior_at_inference:
             halves = self._halves(examples.past, candidates)
-        table = self.table()
-        return self._scores(table, self._past(table, examples, halves), examples, candidates, halves)
+        past, items, values = self._gathered(examples.past, candidates, self._values_of(candidates))
+        return self.network.scores(
+            self._users_of(examples),
+            self._past(examples, past, halves),
+            self._candidates(candidates, items, values, halves),
+        )
 
     def losses(
         self, examples: Examples, wrong: Rows, drawn_past: Rows | None, triplets: Triplets | None
@@ -63,16 +68,24 @@ class TabledLrd(nn.Module):
         """
         candidates = np.concatenate((examples.targets[:, None], wrong), axis=1)
         halves = self._halves(examples.past, candidates) if self.config.reads_text else None
-        table = self.table()
-        past = self._past(table, examples, halves)
-        ranking = ranking_loss(self._scores(table, past, examples, candidates, halves))
+        asked = [examples.past, candidates, self._values_of(candidates)]
+        asked += [drawn_past] if drawn_past is not None else []
+        asked += self._ends_of(triplets) if triplets is not None else []
+        past_items, items, values, *rest = self._gathered(*asked)
+        past = self._past(examples, past_items, halves)
+        ranking = ranking_loss(
+            self.network.scores(self._users_of(examples), past, self._candidates(candidates, items, values, halves))
+        )
         reconstruction = knowledge = None
-        if drawn_past is not None and halves is not None:
-            target = _rows_of(table, _tensor(examples.targets))
-            drawn = _rows_of(table, _tensor(drawn_past))
-            reconstruction = self.network.reconstruction_loss(past, drawn, target, halves.candidate[:, 0])
+        if drawn_past is not None:
+            drawn = rest.pop(0)
+            if halves is not None:
+                reconstruction = self.network.reconstruction_loss(past, drawn, items[:, 0], halves.candidate[:, 0])
         if triplets is not None:
-            knowledge = self._knowledge_loss(table, triplets)
+            head, tail, wrong_head, wrong_tail, value = rest
+            knowledge = self.network.triplet_loss(
+                Ends(head, tail), Ends(wrong_head, wrong_tail), torch.from_numpy(triplets.relation), value
+            )
         return ranking, reconstruction, knowledge
 
     def table(self) -> Tensor:
@@ -82,47 +95,41 @@ class TabledLrd(nn.Module):
         told = self.amortised(self.texts)
         return self.entities + functional.pad(told, (0, 0, 0, len(self.entities) - len(told)))
 
-    def _past(self, table: Tensor, examples: Examples, halves: Halves | None) -> Past:
-        rows = _tensor(examples.past)
-        own = halves.past if halves is not None else None
-        return Past(_rows_of(table, rows), rows > 0, torch.from_numpy(examples.minutes), own)
+    def _gathered(self, *rows: Rows) -> Sequence[Tensor]:
+        """Vectors ``[..., d]`` of entity rows ``[...]`` each; row 0 learns nothing.
 
-    def _scores(self, table: Tensor, past: Past, examples: Examples, candidates: Rows, halves: Halves | None) -> Tensor:
-        rows = _tensor(candidates)
-        asked = Candidates(
-            _rows_of(table, rows),
-            _rows_of(table, self.values[rows]),
-            self.bias[rows],
-            halves.candidate if halves is not None else None,
-        )
-        return self.network.scores(functional.embedding(_tensor(examples.users), self.users), past, asked)
+        One look-up for all: the gradient of each is as large as the table.
+        """
+        flat = torch.from_numpy(np.concatenate([some.ravel() for some in rows]))
+        together = functional.embedding(flat, self.table(), padding_idx=0)
+        found = torch.split(together, [some.size for some in rows])
+        return [part.view(*some.shape, -1) for part, some in zip(found, rows, strict=True)]
+
+    def _values_of(self, candidates: Rows) -> Rows:
+        """Entity rows ``[B, C, A]`` of the candidates' attribute values."""
+        return self.values[candidates]
+
+    def _ends_of(self, drawn: Triplets) -> list[Rows]:
+        """Entity rows ``[B]`` of heads, tails, drawn heads, drawn tails and values."""
+        value = np.where(drawn.value > 0, drawn.value + self.n_items, 0)
+        return [drawn.head, drawn.tail, drawn.wrong_head, drawn.wrong_tail, value]
+
+    def _users_of(self, examples: Examples) -> Tensor:
+        return functional.embedding(torch.from_numpy(examples.users), self.users)
+
+    def _past(self, examples: Examples, items: Tensor, halves: Halves | None) -> Past:
+        known = torch.from_numpy(examples.past > 0)
+        return Past(items, known, torch.from_numpy(examples.minutes), halves.past if halves is not None else None)
+
+    def _candidates(self, rows: Rows, items: Tensor, values: Tensor, halves: Halves | None) -> Candidates:
+        bias = self.bias[torch.from_numpy(rows)]
+        return Candidates(items, values, bias, halves.candidate if halves is not None else None)
 
     def _halves(self, past: Rows, candidates: Rows) -> Halves:
         """Halves ``[B, H, R]`` of past items, ``[B, C, R]`` of candidates; each distinct item is computed once."""
         assert self.network.posterior is not None  # asked for where the settings read text
         distinct, where = np.unique(np.concatenate((past, candidates), axis=1), return_inverse=True)
-        halves = self.network.posterior.halves(self.texts[_tensor(distinct)])
-        places = _tensor(where.reshape(len(past), -1))
+        halves = self.network.posterior.halves(self.texts[torch.from_numpy(distinct)])
+        places = torch.from_numpy(where.reshape(len(past), -1))
         slots = past.shape[1]
         return Halves(halves.past[places[:, :slots]], halves.candidate[places[:, slots:]])
-
-    def _knowledge_loss(self, table: Tensor, drawn: Triplets) -> Tensor:
-        def of(rows: Rows) -> Tensor:
-            return _rows_of(table, _tensor(rows))
-
-        value = of(np.where(drawn.value > 0, drawn.value + self.n_items, 0))
-        return self.network.triplet_loss(
-            Ends(of(drawn.head), of(drawn.tail)),
-            Ends(of(drawn.wrong_head), of(drawn.wrong_tail)),
-            _tensor(drawn.relation),
-            value,
-        )
-
-
-def _rows_of(table: Tensor, rows: Tensor) -> Tensor:
-    """Vectors ``[..., d]`` of entity rows; row 0 learns nothing."""
-    return functional.embedding(rows, table, padding_idx=0)
-
-
-def _tensor(rows: Rows) -> Tensor:
-    return torch.from_numpy(rows)

@@ -41,9 +41,9 @@ class Budget:
     rows: int = 50_000
     """Examples per epoch, drawn anew for each without replacement; all where there are fewer."""
     batch: int = 512
-    patience: int = 6
+    patience: int = 10
     """Epochs without a better one before it ends."""
-    validated: int = 500
+    validated: int = 1_000
     """Validation users, drawn by the seed."""
 
 

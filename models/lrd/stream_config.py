@@ -33,7 +33,7 @@ class StreamLrdConfig(msgspec.Struct, frozen=True):
     """Items that each learned event is told from."""
     pool: int = 128
     """Distinct items that an update draws them from."""
-    learn_events: int = 128
+    learn_events: int = 64
     """Events that are learned at a time."""
     learn_every: int = 2
     """One event of so many is learned from, by its place in the log. Lists are as good as with every event, at half the
