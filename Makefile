@@ -43,8 +43,11 @@ lint: $(READY)  ## ruff: rules and format
 types: $(READY)  ## mypy, strict on our packages
 	$(BIN)/mypy
 
+# Integration tests wait for brokers and workers half of their time, so two processes halve it; more want more cores.
+TEST_PROCESSES ?= 2
+
 unit: $(READY)  ## pytest: unit, integration and end-to-end
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal
 
 bench: $(READY)  ## Throughput and latency through broker and Faust, written to out/stream.json
 	@mkdir -p out

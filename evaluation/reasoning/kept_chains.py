@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from evaluation.coded import CodedLog
+from evaluation.experiments.provenance import code_digest
 from evaluation.reasoning.held_out import HeldOutHistories
 from evaluation.reasoning.rows import ChainBuilding
 from models.llmrg.chains import PlacedChains
@@ -27,10 +28,11 @@ _KEPT = (
 
 class KeptChains:
     """A :class:`~evaluation.reasoning.rows.ChainBuilding` before another one, which is asked once for each log, split
-    and threshold. ``name`` tells builders with other settings apart."""
+    and threshold, and anew when its code has changed. ``name`` tells builders with other settings apart."""
 
     def __init__(self, build: ChainBuilding, folder: Path, name: str) -> None:
-        self._build, self._folder, self._name = build, folder, name
+        self._build, self._folder = build, folder
+        self._name = f"{name} {code_digest([type(build).__module__])}"
 
     def __call__(self, log: CodedLog, data: HeldOutHistories, threshold: float | None) -> PlacedChains:
         """From the folder, or built and put there."""

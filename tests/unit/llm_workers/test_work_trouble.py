@@ -125,7 +125,7 @@ def test_an_outage_does_not_use_up_the_attempts_of_all_who_wait() -> None:
 @pytest.mark.parametrize(
     "garbage",
     [None, "prose", {"facets": {}}, ProducedProfile(Facets(segment=(1,)), "statistical", "m", "v"), object()],  # type: ignore[arg-type]
-    ids=repr,
+    ids=lambda garbage: type(garbage).__name__,
 )
 def test_garbage_is_given_up_and_never_published(garbage: object) -> None:
     async def run() -> None:

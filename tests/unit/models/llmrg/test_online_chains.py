@@ -168,7 +168,7 @@ def test_only_events_of_users_whose_graph_counted_are_learned() -> None:
     engine.graph.reasoning.put(first)
     engine.graph.reasoning.put(second)
     engine.step([event(20, "user-0", "item-1"), event(21, "user-1", "item-2")], learn=False)
-    assert "waiting.users" not in model.state(), "nothing was to be learned"
+    assert "waiting.people" not in model.state(), "nothing was to be learned"
     engine.step([event(22, "user-0", "item-1"), event(23, "user-1", "item-2"), event(24, "user-1", "item-3")])
     assert model._waiting is not None
     assert model._waiting.graphs == [second, second]
@@ -223,7 +223,7 @@ def test_an_erased_user_leaves_no_vector_and_no_example() -> None:
     model = chains_of(engine)
     row = int(engine.graph.user_ids.find(["user-2"])[0])
     assert any(kept(model, row)["parts"]) and model._waiting is not None
-    others = int((model._waiting.users != row).sum())
+    others = int((model._waiting.people != row).sum())
     assert 0 < others < len(model._waiting.graphs)
     engine.erase_user("user-2")
     assert kept(model, row) == kept(model, 0)
