@@ -97,6 +97,14 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vectors: Annotated[bytes, Meta(max_length=2 * MAX_STEPS * HALF * MAX_VECTOR_WIDTH)] = b""
 
 
+class EarlierReasoning(msgspec.Struct, frozen=True, kw_only=True):
+    """The version to go on from, made from so many `events` of the user up to its own horizon."""
+
+    horizon: Horizon
+    events: Count
+    reasoning: Reasoning
+
+
 class LlmJob(Message, frozen=True, kw_only=True):
     """Topic `llm-jobs`, key `entity_id`: a newer artefact is wanted. The id follows from what is asked.
 
@@ -116,7 +124,7 @@ class LlmJob(Message, frozen=True, kw_only=True):
     events: Count = 0
     past: Annotated[tuple[PastEntry, ...], Meta(max_length=MAX_PAST)] = ()
     related: Annotated[tuple[RelatedEntry, ...], Meta(max_length=MAX_RELATED)] = ()
-    previous: Reasoning | None = None
+    previous: EarlierReasoning | None = None
     erasures: Offset = -1
 
 

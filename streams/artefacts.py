@@ -13,6 +13,7 @@ from dyngraph.reasoning_store import BEST_SCORE
 from streams.artefact_messages import (
     HALF,
     Cost,
+    EarlierReasoning,
     ImaginedItem,
     LlmJob,
     Profile,
@@ -100,6 +101,13 @@ def reasoning_body(graph: Graph) -> Reasoning:
         concepts=tuple(concept[:MAX_PHRASE] for concept in graph.concepts),
         vectors=graph.vectors,
     )
+
+
+def earlier_reasoning(graph: Graph, partition: int) -> EarlierReasoning:
+    """The graph as a job carries it, to be gone on from; concept vectors, which are made anew, stay behind."""
+    horizon = Horizon(ts_ms=max(graph.ts, 0), offset=graph.offset, partition=partition)
+    body = msgspec.structs.replace(reasoning_body(graph), vectors=b"")
+    return EarlierReasoning(horizon=horizon, events=graph.events, reasoning=body)
 
 
 def reasoning_message(graph: Graph, job: LlmJob, *, vector_model: str, cost: Cost) -> ReasoningGraph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.sources.history import OwnItems
+from models.sources.transitions import NOBODY
 
 Ints = NDArray[np.int64]
 
@@ -31,8 +32,12 @@ class History(Protocol):
 class Partners(Protocol):
     """What knows which items go together: :class:`models.sources.transitions.TransitionSource`."""
 
-    def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
-        """For each item row its strongest partners: row, relation, strength in [0, 1]."""
+    def partners(
+        self, items: Sequence[int], most: int, own: Mapping[int, float] = NOBODY
+    ) -> list[list[tuple[int, str, float]]]:
+        """For each item row its strongest partners: row, relation, strength in [0, 1]. Whoever took the rows ``own``,
+        each so many times, is left out of what is counted.
+        """
         ...
 
 
@@ -42,9 +47,11 @@ class AllPartners:
     def __init__(self, several: Sequence[Partners]) -> None:
         self._several = several
 
-    def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
+    def partners(
+        self, items: Sequence[int], most: int, own: Mapping[int, float] = NOBODY
+    ) -> list[list[tuple[int, str, float]]]:
         """For each item row up to ``most`` of each relation that any of them knows."""
-        found = [one.partners(items, most) for one in self._several]
+        found = [one.partners(items, most, own) for one in self._several]
         return [
             sorted((pair for lists in found for pair in lists[place]), key=lambda pair: (-pair[2], pair[0]))
             for place in range(len(items))
@@ -59,6 +66,11 @@ def telling(own: OwnItems, newest: int, heaviest: int) -> OwnItems:
         heavy = np.argsort(own.weight[:older], kind="stable")[-heaviest:]
         chosen = np.concatenate((np.sort(heavy), chosen))
     return OwnItems(own.items[chosen], own.last_ts[chosen], own.weight[chosen])
+
+
+def times(own: OwnItems) -> dict[int, float]:
+    """How often each item row was taken, as far as decayed counts can tell, once at least."""
+    return dict(zip(own.items.tolist(), np.maximum(np.ceil(own.weight), 1.0).tolist(), strict=True))
 
 
 def sample(items: Ints, size: int) -> Ints:

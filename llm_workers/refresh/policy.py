@@ -22,7 +22,7 @@ from dyngraph.state import State, gather, scatter
 from llm_workers.refresh import triggers
 from llm_workers.refresh.budget import Budget
 from llm_workers.refresh.config import RefreshConfig
-from llm_workers.refresh.past import AllPartners, History, Partners, distances, sample, telling
+from llm_workers.refresh.past import AllPartners, History, Partners, distances, sample, telling, times
 from llm_workers.refresh.people import SOURCES, People
 from llm_workers.refresh.segments import Segments
 from llm_workers.refresh.triggers import Standing
@@ -172,7 +172,8 @@ class RefreshPolicy:
         if self._partners is not None:
             items = [item_id for item_id, _, _ in wanted.past[-self.config.related_items :]]
             rows = graph.item_ids.find(items).tolist()
-            for item_id, found in zip(items, self._partners.partners(rows, self.config.related), strict=True):
+            own = times(self._history.own_items(user, wanted.ts))
+            for item_id, found in zip(items, self._partners.partners(rows, self.config.related, own), strict=True):
                 related += [
                     Related(item_id, graph.item_ids[row], relation, round(strength, 5))
                     for row, relation, strength in found

@@ -27,7 +27,9 @@ class Asked(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """E events of users with a graph that counted."""
+    """E events of users with a graph that counted. Whoever learns from them later must not see what the items took in
+    from the events themselves: hence the items' vectors and counts from before.
+    """
 
     graphs: list[ReasoningGraph]
     people: Tensor
@@ -36,6 +38,10 @@ class Examples(NamedTuple):
     """``[E, D]`` of the users, just before."""
     items: Tensor
     """``[E]`` the rows they took."""
+    vectors: Tensor
+    """``[E, D]`` temporal vectors of the items, just before."""
+    met: Tensor
+    """``[E]`` int64 events of the items, just before."""
 
 
 def flat(examples: Examples) -> State:

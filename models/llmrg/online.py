@@ -121,7 +121,9 @@ class OnlineChains:
             places = query.tolist()
             events = [e for e in batch.positive.nonzero().squeeze(1).tolist() if found[places[e]] is not None]
             graphs = [made for e in events if (made := found[places[e]]) is not None]
-            new = Examples(graphs, asked.users[query[events]], asked.temporal[query[events]], batch.items[events])
+            items = batch.items[events]
+            vectors, met = self._temporal()[items], graph.items.events[items]
+            new = Examples(graphs, batch.users[events], asked.temporal[query[events]], items, vectors, met)
             examples = together(examples, new) if events else examples
         if not learn or examples is None or len(examples.graphs) < self.config.learn_events:
             return ChainsUpdate(self, graph, examples)
@@ -132,26 +134,37 @@ class OnlineChains:
     def _gradients(self, graph: DynamicGraph, examples: Examples, seed: int) -> tuple[dict[str, Tensor], float]:
         """Of the sampled softmax over the examples' items and drawn ones (log-Q corrected, Yi et al. 2019)."""
         network, count = self.network, graph.sizes()[1]
-        chains = self._chains(graph, examples.graphs)
         generator = torch.Generator().manual_seed(seed % 2**63)
         drawn = torch.unique(torch.randint(1, count, (self.config.draws,), generator=generator))
         # An item that this batch brings cannot be drawn for it: nobody could have been shown it.
         drawn = drawn[graph.items.events[drawn] > 0]
-        pool = torch.cat((examples.items, drawn))
-        local, table = self._local(chains, pool)
-        vectors = network.items(self._temporal()[table], network.lasting_parts(self._texts_of(table)))
-        parts = torch.cat(network.fusion.graph_vectors(local, vectors), dim=1)
-        users = network.users(parts, examples.temporal)
-        place = torch.searchsorted(table, pool)
-        logits = users @ functional.embedding(place, vectors).T
+        parts, others = self._encoded(graph, examples, drawn)
+        taken = network.items(examples.vectors, network.lasting_parts(self._texts_of(examples.items)))
+        logits = network.users(parts, examples.temporal) @ torch.cat((taken, others)).T
+        pool, met = torch.cat((examples.items, drawn)), torch.cat((examples.met, graph.items.events[drawn]))
         size = len(examples.graphs)
-        expected = size * graph.items.events[pool].float() / max(graph.events, 1) + max(len(drawn), 1) / count
+        expected = size * met.float() / max(graph.events, 1) + max(len(drawn), 1) / count
         own = torch.arange(size)
         twice = (pool == examples.items.unsqueeze(1)).scatter(1, own.unsqueeze(1), False)
         choices = (logits - torch.log(expected.clamp(min=1e-9))).masked_fill(twice, -torch.inf)
         loss = functional.cross_entropy(choices, own)
         gradients, _ = self.learned.gradients(loss)
         return gradients, float(loss.detach())
+
+    def _encoded(self, graph: DynamicGraph, examples: Examples, more: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of the examples' graphs ``[E, parts]`` and of item rows ``more [m]``, ``[m, d]``, with gradients.
+
+        An item of a graph that is taken in one of the examples is as it was before the first of them.
+        """
+        chains = self._chains(graph, examples.graphs)
+        local, table = self._local(chains, more)
+        temporal = self._temporal()[table].clone()
+        items, first = np.unique(examples.items.numpy(), return_index=True)
+        among = np.isin(items, table.numpy())
+        temporal[np.searchsorted(table.numpy(), items[among])] = examples.vectors[first[among]]
+        vectors = self.network.items(temporal, self.network.lasting_parts(self._texts_of(table)))
+        parts = torch.cat(self.network.fusion.graph_vectors(local, vectors), dim=1)
+        return parts, functional.embedding(torch.searchsorted(table, more), vectors)
 
     def _chains(self, graph: DynamicGraph, graphs: Sequence[ReasoningGraph | None]) -> Chains:
         """The graphs as arrays; an item that the graph has no row for is left out."""

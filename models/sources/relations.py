@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from models.lrd.neighbours import RelationNeighbours
 from models.lrd.online import OnlineRelations
 from models.sources.history import HistorySource
 from models.sources.likelihood import described_among, likelihood_features
+from models.sources.transitions import NOBODY
 from models.waiting import pick
 
 GUESSED = 0.1
@@ -154,8 +155,12 @@ class RelationSource:
         latent = relation - self.model.relations.latent_at
         return self.table.called(latent) if latent >= 0 else f"‘{self.model.relations.names[relation]}’"
 
-    def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
-        """For each item row its ``most`` strongest partners: row, the relation's name, strength."""
+    def partners(
+        self, items: Sequence[int], most: int, own: Mapping[int, float] = NOBODY
+    ) -> list[list[tuple[int, str, float]]]:
+        """For each item row its ``most`` strongest partners: row, the relation's name, strength. They are learned and
+        not counted: nobody's ``own`` doing can be taken out of them.
+        """
         found = self.neighbours.of(torch.tensor(list(items), dtype=torch.int64))
         return [
             [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from models.sources.history import HistorySource
 
 _KINDS = ("together_now", "together", "together_long", "follows", "follows_recent", "leads_to")
 """Six ways to weigh the evidence; see :class:`TransitionSource`."""
+NOBODY: Mapping[int, float] = MappingProxyType({})
 _PROPOSING = ((1, 80), (2, 40), (3, 30), (4, 30))
 """Kind and how many items it proposes."""
 
@@ -127,23 +129,32 @@ class TransitionSource:
         assert isinstance(kept, _Evidence)
         return kept
 
-    def partners(self, items: Sequence[int], most: int) -> list[list[tuple[int, str, float]]]:
+    def partners(
+        self, items: Sequence[int], most: int, own: Mapping[int, float] = NOBODY
+    ) -> list[list[tuple[int, str, float]]]:
         """For each item row its ``most`` strongest partners and as many followers: row, ``together`` or ``follows``,
         strength in [0, 1] (``c(i, j) / √(n_i n_j)`` and ``s(i, j) / m_i``), the strongest first.
+
+        Who took the rows ``own``, each so many times, is left out of all counts, as if of every pair of them it had
+        been the user's doing: what only one did says nothing about what that one does.
         """
+        mine = np.zeros(len(self._audience))
+        mine[list(own)] = list(own.values())
+        had = (mine > 0).astype(np.float64)
+        count, audience = self._count.view.numpy() - mine, self._audience.view.numpy() - had
         found: list[list[tuple[int, str, float]]] = []
-        count, audience = self._count.view.numpy(), self._audience.view.numpy()
         for item in items:
             keys = self._pairs.keys_array[item]
             there = np.flatnonzero(keys)
             others, values = keys[there].astype(np.int64), self._pairs.values_array[item, there].astype(np.float64)
+            values -= had[item] * np.stack((had[others], mine[others]), axis=1)
             scale = (np.sqrt(np.maximum(audience[item] * audience[others], 1.0)), max(float(count[item]), 1.0))
-            own: list[tuple[int, str, float]] = []
+            strongest: list[tuple[int, str, float]] = []
             for column, relation in enumerate(("together", "follows")):
                 strength = np.minimum(values[:, column] / scale[column], 1.0)
                 best = np.lexsort((others, -strength))[:most]
-                own += [(int(others[at]), relation, float(strength[at])) for at in best if strength[at] > 0]
-            found.append(sorted(own, key=lambda one: (-one[2], one[0])))
+                strongest += [(int(others[at]), relation, float(strength[at])) for at in best if strength[at] > 0]
+            found.append(sorted(strongest, key=lambda one: (-one[2], one[0])))
         return found
 
     # -- the step ---------------------------------------------------------------------------------------------

@@ -35,9 +35,13 @@ def reasoning_request_of(job: LlmJob, items: Mapping[str, Item]) -> ReasoningReq
     """The same of a job for reasoning."""
     previous = None
     if job.previous is not None:
-        # What it was made of stands in its steps; who made it does not matter to what goes on from it.
+        # Who made it does not matter to what goes on from it.
         previous = graph_of(
-            job.previous, user_id=job.entity_id, horizon=job.horizon, events=job.events, producer="statistical"
+            job.previous.reasoning,
+            user_id=job.entity_id,
+            horizon=job.previous.horizon,
+            events=job.previous.events,
+            producer="statistical",
         )
     return ReasoningRequest(
         job.entity_id,

@@ -15,7 +15,7 @@ import faust
 
 from dyngraph.refreshing import Wanted
 from streams.artefact_messages import MAX_NAME, MAX_PAST, MAX_RELATED, LlmJob, PastEntry, RelatedEntry
-from streams.artefacts import reasoning_body
+from streams.artefacts import earlier_reasoning
 from streams.codec import encode, job_id
 from streams.messages import Horizon
 from streams.settings import Settings
@@ -108,7 +108,7 @@ def job_message(wish: Wish, partition: int) -> LlmJob:
             )
             for one in wanted.related[:MAX_RELATED]
         ),
-        previous=reasoning_body(wanted.previous) if wanted.previous is not None else None,
+        previous=earlier_reasoning(wanted.previous, partition) if wanted.previous is not None else None,
         erasures=wish.erasures,
     )
 

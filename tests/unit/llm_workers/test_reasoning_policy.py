@@ -70,24 +70,37 @@ def visits(user: str, items: Sequence[str], first: int = 0) -> list[Event]:
 def test_a_job_carries_what_goes_together_with_the_newest_items_as_of_its_horizon() -> None:
     rig = ReasoningRig()
     policy = rig.policy(msgspec.structs.replace(RICH, related_items=2, related=3, min_events=3))
-    for user in range(4):
+    for user in range(3):
         rig.asked(policy, visits(f"user-{user}", ["tea", "milk"], first=10 * user))
+    rig.asked(policy, visits("bob", ["tea", "jam"], first=50))
     (wanted,) = rig.asked(policy, visits("ann", ["bread", "tea", "jam"], first=100))
     assert wanted.kind == "reasoning"
     assert [item for item, _, _ in wanted.past] == ["bread", "tea", "jam"]
     assert {one.item_id for one in wanted.related} == {"tea", "jam"}, "of the two newest items"
     by_tea = {(one.other_id, one.relation): one.strength for one in wanted.related if one.item_id == "tea"}
-    # 4 of 5 who had tea had milk, and all 4 of those; after 4 of 5 teas came milk, after one jam.
-    assert by_tea["milk", "together"] == pytest.approx(4 / (5 * 4) ** 0.5, abs=1e-5)
-    assert by_tea["milk", "follows"] == pytest.approx(4 / 5)
-    assert by_tea["jam", "follows"] == pytest.approx(1 / 5)
-    assert ("bread", "follows") not in by_tea
+    # Of the others 3 of 4 who had tea had milk, and all 3 of those; after 3 of 4 teas came milk, after one jam.
+    assert by_tea["milk", "together"] == pytest.approx(3 / (4 * 3) ** 0.5, abs=1e-5)
+    assert by_tea["milk", "follows"] == pytest.approx(3 / 4)
+    assert by_tea["jam", "follows"] == pytest.approx(1 / 4)
+    assert not {other for other, _ in by_tea} & {"bread"}, "which only the user took with it"
     assert {relation for _, relation in by_tea} == {"together", "follows"}
     rows = rig.graph.item_ids.find(["tea", "jam"]).tolist()
-    expected = rig.transitions.partners(rows, 3)
+    expected = rig.transitions.partners(rows, 3, dict.fromkeys(rig.graph.item_ids.find(["bread", "tea", "jam"]), 1.0))
     assert [len(found) for found in expected] == [
         sum(one.item_id == item for one in wanted.related) for item in ("tea", "jam")
     ]
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"), [([], set()), (["red", "blue"], {("red", "blue"), ("blue", "red")}), (["hose"], set())]
+)
+def test_what_only_the_user_did_is_no_evidence_for_the_user(others: list[str], expected: set[tuple[str, str]]) -> None:
+    rig = ReasoningRig()
+    policy = rig.policy(msgspec.structs.replace(RICH, min_events=3))
+    if others:
+        rig.asked(policy, visits("bob", others))
+    (wanted,) = rig.asked(policy, visits("ann", ["red", "blue", "red", "hose", "blue", "tyre"], first=50))
+    assert {(one.item_id, one.other_id) for one in wanted.related} == expected
 
 
 def test_a_job_carries_the_graph_to_go_on_from() -> None:

@@ -181,6 +181,40 @@ def test_only_events_of_users_whose_graph_counted_are_learned() -> None:
     assert waiting is not None and waiting.graphs == [first], "at its horizon the newer one does not count yet"
 
 
+def test_what_is_learned_does_not_hang_on_what_items_took_in_from_the_events_themselves() -> None:
+    engine = taken(chained(PATIENT), LOG[:80])
+    model, graph = chains_of(engine), engine.graph
+    examples = model._waiting
+    assert examples is not None
+    whole = model._temporal().clone()
+    before = model._gradients(graph, examples, 7)
+
+    def loss_with(rows: torch.Tensor) -> float:
+        changed = whole.clone()
+        changed[rows] = torch.randn(len(rows), whole.shape[1], generator=torch.Generator().manual_seed(3))
+        model._temporal = lambda: changed
+        return model._gradients(graph, examples, 7)[1]
+
+    assert loss_with(torch.unique(examples.items)) == before[1]
+    others = torch.ones(len(whole), dtype=torch.bool)
+    others[examples.items] = False
+    if others[1 : graph.sizes()[1]].any():
+        assert loss_with(others.nonzero().squeeze(1)) != before[1], "items nobody took do count"
+
+
+def test_an_example_holds_its_item_as_it_was_just_before() -> None:
+    engine = taken(chained(PATIENT), LOG[:80])
+    model = chains_of(engine)
+    row = int(engine.graph.item_ids.find(["item-2"])[0])
+    engine.graph.reasoning.put(graph_of("user-1", engine.graph.horizon.ts, ["item-1"]))
+    before = model._temporal()[row].clone(), int(engine.graph.items.events[row])
+    engine.step([event(900, "user-1", "item-2")])
+    examples = model._waiting
+    assert examples is not None and int(examples.items[-1]) == row
+    assert torch.equal(examples.vectors[-1], before[0]) and int(examples.met[-1]) == before[1]
+    assert not torch.equal(model._temporal()[row], before[0]), "and the event did change it"
+
+
 @pytest.mark.parametrize("steps", [2, 7, 12])
 def test_a_restored_state_goes_on_exactly_while_graphs_come(steps: int) -> None:
     config = msgspec.structs.replace(CHAINS, learn_events=7)
