@@ -20,6 +20,7 @@ from llm_workers.protocols import LlmError, TextEncoder
 from llm_workers.reasoning.builder import ChainBuilder
 from llm_workers.reasoning.evidence import Weigher
 from llm_workers.reasoning.fallback import GraphProducer
+from llm_workers.reasoning.matching import VectorMatcher
 from llm_workers.reasoning.request import reasoning_request
 from llm_workers.reasoning.settings import ReasoningSettings
 from llm_workers.reasoning.statistical import StatisticalReasoner
@@ -69,6 +70,8 @@ def counting_feed(
 def counting_builder(
     texts: Texts, items: Sequence[Item], encoder: TextEncoder, settings: ReasoningSettings | None = None
 ) -> ChainBuilder:
-    """The builder that counts, with the catalogue's document frequencies."""
-    reasoner = StatisticalReasoner(Weigher(Terms.of(items)), settings)
+    """The builder that counts, with the catalogue's document frequencies and texts."""
+    matcher = VectorMatcher(encoder)
+    matcher.add(items)
+    reasoner = StatisticalReasoner(Weigher(Terms.of(items), matcher.likeness), settings)
     return ChainBuilder(reasoner, texts, settings=settings, encoder=encoder, clock=lambda: 0.0)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dyngraph.catalogue import LEVELS
 from dyngraph.events import Item
+from models.lrd.values import category_of
 
 PRICE_BANDS = 10
 
@@ -51,15 +51,3 @@ def attributes_of(catalogue: Mapping[int, Item], n_items: int) -> Attributes:
             count += len(numbers)
     values = np.stack(columns, axis=1) if columns else np.zeros((n_items + 1, 0), dtype=np.int64)
     return Attributes(tuple(names), values, count)
-
-
-def category_of(item: Item) -> str:
-    """
-    >>> category_of(Item("i", categories=("Makeup > Nails > Nail Polish", "Gifts")))
-    'Nail Polish'
-    >>> category_of(Item("i", categories=("War", "Drama")))
-    'Drama, War'
-    """
-    if any(LEVELS in path for path in item.categories):
-        return item.categories[0].split(LEVELS)[-1].strip()
-    return ", ".join(sorted(item.categories))

@@ -8,12 +8,9 @@ common users and small where items are popular. :mod:`llm_workers.reasoning.kern
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from llm_workers.producers.terms import Described, Terms, brand_of, category_paths
 from llm_workers.protocols import PastItem
@@ -23,6 +20,8 @@ NEAR, BRAND, CATEGORY, ALIKE = 0, 1, 2, 3
 """Kinds of evidence."""
 RELATIONS = ("follows", "same brand", "same category", "alike")
 """What a link by each kind is called; one by nearness bears the name of the relation that it came with."""
+GOES_WITH = "goes with"
+"""What a language model calls a link of no kind of its own."""
 WEIGHT = (1.0, 0.4, 0.3, 0.5)
 """Of each kind."""
 NOT_ALIKE = 0.4
@@ -125,25 +124,13 @@ def narrowest(categories: Mapping[str, float]) -> str:
 def sentence(relation: str, concept: str, earlier: PastItem, later: PastItem) -> str:
     """Why ``later`` came after ``earlier``, in words."""
     one, other = called(earlier), called(later)
-    if relation == RELATIONS[BRAND]:
-        return f"{other} is by {concept or brand_of(later)}, as {one} is."
-    if relation == RELATIONS[CATEGORY]:
+    brand = brand_of(later)
+    if relation == RELATIONS[BRAND] and brand == brand_of(earlier) and (brand or concept):
+        return f"{other} is by {brand or concept}, as {one} is."
+    if relation == RELATIONS[CATEGORY] and concept:
         return f"{other} is of the kind {concept}, as {one} is."
     if relation == RELATIONS[ALIKE]:
         return f"{other} is described much like {one}."
     if relation == RELATIONS[NEAR]:
         return f"Others took {other} after {one}."
-    return f"{other} goes with {one} ({relation})."
-
-
-def likeness_by_vectors(ids: Iterable[str], vectors: NDArray[np.floating]) -> Likeness:
-    """By ``[n, w]`` vectors of length 1 (or 0), one per id."""
-    rows = {item_id: row for row, item_id in enumerate(ids)}
-    table = np.asarray(vectors, dtype=np.float32)
-
-    def likeness(one: str, other: str) -> float:
-        if one not in rows or other not in rows:
-            return 0.0
-        return float(table[rows[one]] @ table[rows[other]])
-
-    return likeness
+    return f"{other} goes with {one}{f' ({relation})' if relation not in ('', GOES_WITH) else ''}."

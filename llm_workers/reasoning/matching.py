@@ -48,6 +48,11 @@ class VectorMatcher:
         if (row := self._rows.get(item_id)) is not None:
             self._vectors[row] = 0
 
+    def likeness(self, one: str, other: str) -> float:
+        """Cosine of two items' texts by their ids, 0 where one has none."""
+        row, column = self._rows.get(one), self._rows.get(other)
+        return 0.0 if row is None or column is None else float(self._vectors[row] @ self._vectors[column])
+
     async def match(self, names: Sequence[str], barred: Set[str]) -> list[Match | None]:
         """The most similar item that is not barred, if its cosine reaches the cut-off; of equal ones the first put."""
         if not names or not self._ids:

@@ -186,7 +186,7 @@ class OnlineRelations:
         some = known.any(1)
         if method.lambda_ and bool(some.any()):
             log_q = torch.log_softmax(given.past_halves + given.halves[:, :1], dim=-1)
-            loss = loss + method.lambda_ * reconstruction_loss(
+            explained = reconstruction_loss(
                 log_q[some],
                 given.past[some],
                 embedding(place[:, width + 1 + draws :][some], vectors),
@@ -197,7 +197,8 @@ class OnlineRelations:
                 alpha=method.alpha,
                 entropy=method.entropy,
             )
-            loss = loss - method.balance * spread(log_q[known], self.relations.latent_at)
+            balanced = method.balance * spread(log_q[known], self.relations.latent_at)
+            loss = loss + method.lambda_ * (explained - balanced)
         weights, touched = self.learned.gradients(loss, (residuals, users, biases))
         # A mean over E events; a row is in a few of them, and Adagrad takes its gradients as they come.
         by_row = [g * examples.events if g is not None else None for g in touched]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dyngraph.catalogue import LEVELS
 from dyngraph.events import Item
 from dyngraph.graph import DynamicGraph
 from dyngraph.growable import Growable
@@ -12,6 +13,19 @@ from dyngraph.state import State, packed, unpacked
 
 ATTRIBUTES = ("category", "brand")
 """In the order of the columns."""
+
+
+def category_of(item: Item) -> str:
+    """The narrowest level of an item's first path; where categories have no levels, as genres, all of them together.
+
+    >>> category_of(Item("i", categories=("Makeup > Nails > Nail Polish", "Gifts")))
+    'Nail Polish'
+    >>> category_of(Item("i", categories=("War", "Drama")))
+    'Drama, War'
+    """
+    if any(LEVELS in path for path in item.categories):
+        return item.categories[0].split(LEVELS)[-1].strip()
+    return ", ".join(sorted(item.categories))
 
 
 class ItemValues:
@@ -55,8 +69,7 @@ class ItemValues:
     def _of(self, item: Item | None) -> list[int]:
         if item is None:
             return [0] * len(ATTRIBUTES)
-        category = item.categories[-1].rsplit(" > ", 1)[-1] if item.categories else ""
-        return [self._code("category", category), self._code("brand", item.brand or "")]
+        return [self._code("category", category_of(item)), self._code("brand", item.brand or "")]
 
     def _code(self, attribute: str, value: str) -> int:
         if not value:

@@ -16,7 +16,7 @@ from llm_workers.reasoning.builder import ChainBuilder
 from llm_workers.reasoning.bulk import BulkGraphs, graphs_of_histories
 from llm_workers.reasoning.coded import CodedCatalogue, Histories
 from llm_workers.reasoning.counted import CountedNeighbours
-from llm_workers.reasoning.evidence import Weigher, likeness_by_vectors
+from llm_workers.reasoning.evidence import Weigher
 from llm_workers.reasoning.request import ReasoningRequest
 from llm_workers.reasoning.settings import ReasoningSettings
 from llm_workers.reasoning.soundness import fault_of
@@ -60,7 +60,8 @@ def bulk(
 def one_by_one(user: int, neighbours: CountedNeighbours, settings: ReasoningSettings) -> ReasoningGraph:
     """By the chain builder, event by event, with what the bulk counted as the requests' neighbours."""
     items = {item.item_id: item for item in CATALOGUE}
-    weigher = Weigher(Terms.of(CATALOGUE), likeness_by_vectors([item.item_id for item in CATALOGUE], VECTORS))
+    rows = {item.item_id: row for row, item in enumerate(CATALOGUE)}
+    weigher = Weigher(Terms.of(CATALOGUE), lambda one, other: float(VECTORS[rows[one]] @ VECTORS[rows[other]]))
     builder = ChainBuilder(StatisticalReasoner(weigher, settings), items.get, settings=settings, clock=lambda: 0)
     taken = SEQUENCES[user]
     related = tuple(
