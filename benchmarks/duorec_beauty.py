@@ -46,7 +46,11 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    log, outcomes, found = coded(read_log(args.data)), Outcomes(args.out), []
+    log, found = coded(read_log(args.data)), []
+    try:
+        outcomes = Outcomes(args.out, {"log": log.digest, "most epochs": str(args.epochs)})
+    except ValueError as fault:
+        parser.error(str(fault))
     for seed in map(int, args.seeds.split(",")):
         for order in args.orders.split("|"):
             data = HeldOutHistories.of(log, order, seed)
@@ -55,7 +59,7 @@ def main() -> None:
                 with TrainingBar(run) as bar:
                     found.append(trained_base(run, data, schedule, outcomes, args.device, bar.tell))
     Console(width=None if sys.stdout.isatty() else 160).print(
-        figures_table("amazon-beauty, leave-one-out, all items ranked", found, PUBLISHED)
+        figures_table(f"{log.name}, leave-one-out, all items ranked", found, PUBLISHED if args.data == DATA else None)
     )
 
 

@@ -63,7 +63,12 @@ def main() -> None:
     log = coded(read_log(args.data))
     folder = args.out / f"{args.data.parent.name}-{args.base}"
     build = KeptChains(StatisticalChains(args.text), args.out / "chains", f"statistical {args.text}")
-    study = Study(log, args.base, Outcomes(args.bases), Outcomes(folder), build, device=args.device)
+    made_with = {"log": log.digest, "text model": args.text}
+    try:
+        bases, rows = Outcomes(args.bases, {"log": log.digest}), Outcomes(folder, made_with)
+    except ValueError as fault:
+        parser.error(str(fault))
+    study = Study(log, args.base, bases, rows, build, device=args.device)
     found = []
     for seed in map(int, args.seeds.split(",")):
         for order in args.orders.split("|"):
@@ -76,11 +81,11 @@ def main() -> None:
     if any(run.row == SEQUENCE.name for run in found):
         console.print(differences_table(study, found))
     if args.recorded:
-        graphs, rows = read_graphs(args.recorded), {}
+        graphs, recorded = read_graphs(args.recorded), {}
         for of in [(done.order, done.seed) for done in found if done.row == REASONING]:
-            rows[of] = recorded_rows(study, graphs, *of)
-            console.print(f"{of[0]} order, seed {of[1]}: recorded graphs left out: {rows[of].left_out or 'none'}")
-        console.print(recorded_table(rows))
+            recorded[of] = recorded_rows(study, graphs, *of)
+            console.print(f"{of[0]} order, seed {of[1]}: recorded graphs left out: {recorded[of].left_out or 'none'}")
+        console.print(recorded_table(recorded))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from safetensors.numpy import load_file, save_file
@@ -13,6 +15,8 @@ from safetensors.numpy import load_file, save_file
 from evaluation.reasoning.full_ranking import FullRanks, figures
 from evaluation.reasoning.held_out import Order
 from evaluation.reasoning.training import Progress
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Run(NamedTuple):
@@ -41,8 +45,24 @@ class RunOutcome:
 class Outcomes:
     """A folder with the figures, the ranks and the weights of each run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, made_with: Mapping[str, str] = NOTHING) -> None:
+        """``made_with`` says what all runs of a folder share beside row, order and seed; it is kept in the folder.
+
+        Raises ValueError for a folder whose runs were made with something else: they cannot be compared.
+        """
         self.folder = folder
+        if not made_with:
+            return
+        path = folder / "made-with.json"
+        found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        for name, value in made_with.items():
+            if found.setdefault(name, value) != value:
+                raise ValueError(
+                    f"{folder} holds runs made with {name} {found[name]!r}, not {value!r}: "
+                    "runs of one folder must be comparable, so name another folder"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1))
 
     def add(self, run: Run, ranks: FullRanks, progress: Progress, weight: float | None = None) -> RunOutcome:
         """Keep a finished run."""

@@ -43,6 +43,14 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     )
 
 
+def test_a_folder_keeps_runs_of_one_log_and_one_text_model_only(tmp_path: Path) -> None:
+    Outcomes(tmp_path, {"log": "a", "text model": "minilm"})
+    Outcomes(tmp_path, {"log": "a"})
+    Outcomes(tmp_path)
+    with pytest.raises(ValueError, match=r"made with text model 'minilm', not 'random'.*name another folder"):
+        Outcomes(tmp_path, {"log": "a", "text model": "random"})
+
+
 def test_every_row_runs_once_from_the_same_base_and_the_tables_show_four_lines(study: Study) -> None:
     names = [BASE, *(row.name for row in ROWS), "threshold = 50"]
     runs = [study.run(Run(name, "published", 0), silent) for name in names]
