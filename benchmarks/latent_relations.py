@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=Budget.epochs, help="at most this many")
     parser.add_argument("--lambda", type=float, default=COMMON.lambda_, dest="lambda_", help="weight of L_LRD")
     parser.add_argument("--entropy", choices=get_args(Entropy), default=COMMON.entropy, help="of the posterior")
-    parser.add_argument("--latent", type=int, default=COMMON.latent, help="K, latent relations of rows with LRD")
+    parser.add_argument("--latent", type=int, default=COMMON.latent, help="K of the KDA rows with LRD (RCF: 5)")
     parser.add_argument("--gate", action="store_true", help="q weighs the attention in all rows with LRD")
     parser.add_argument("--lr", type=float, default=COMMON.lr, help="learning rate")
     parser.add_argument("--layers", type=int, default=COMMON.layers, help="passes of self-attention")

@@ -2,7 +2,7 @@
 
     python benchmarks/recorded_reasoning.py --model embedded
     python benchmarks/recorded_reasoning.py --model endpoint     # as the settings (EVERGRAPH_LLM_...) say
-    python benchmarks/recorded_reasoning.py --replay             # no model: from the recorded answers alone
+    python benchmarks/recorded_reasoning.py --replay             # asks nobody; with --model endpoint if that was asked
 
 Users are drawn among those with five events or more; their past is what stands before their test item in
 leave-one-out, the newest ``--items`` of it, so the graphs may be read at the test places

@@ -8,6 +8,7 @@ to somebody.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,6 +42,14 @@ class RelationSlot(msgspec.Struct, frozen=True):
     """In words that can stand in quotes within a reason; empty while it has none."""
 
 
+class TableMark(NamedTuple):
+    """Tells a version of a shard's table from all others: a shard that lost its state counts versions from 1 again."""
+
+    version: int
+    ts: int
+    offset: int
+
+
 class RelationTable(msgspec.Struct, frozen=True):
     """One version of the K latent relations. Raises ValueError for slots that are none, or not alike in width."""
 
@@ -54,8 +63,6 @@ class RelationTable(msgspec.Struct, frozen=True):
     """``[K]``; a relation's number is its place, from 1."""
     producer: str
     """Who named the slots: ``endpoint``, ``embedded``, ``statistical``; empty before anybody did."""
-    catalogue: str = ""
-    """Which catalogue the names were made from: any mark that changes with it."""
     model_id: str = ""
     prompt_version: str = ""
     created_at: int = 0
@@ -72,6 +79,11 @@ class RelationTable(msgspec.Struct, frozen=True):
                 raise ValueError(f"usage {slot.usage} of relation {number} is no share; give 0 or more")
             if not np.isfinite(np.frombuffer(slot.embedding, "<f2")).all():
                 raise ValueError(f"the embedding of relation {number} holds a number that is not finite")
+
+    @property
+    def mark(self) -> TableMark:
+        """What names of its relations must have been made for."""
+        return TableMark(self.version, self.ts, self.offset)
 
     @property
     def dim(self) -> int:
@@ -107,6 +119,15 @@ class RelationNames(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     """``[K]`` by number, empty where the table's own name is as good."""
     producer: str = ""
+    ts: int = -1
+    """Horizon of that version, as :class:`RelationTable` has it. Names written down before this was part of them are
+    those of no table."""
+    offset: int = -1
+
+    @property
+    def made_for(self) -> TableMark:
+        """Which table."""
+        return TableMark(self.version, self.ts, self.offset)
 
 
 _packer, _unpacker = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(RelationNames)

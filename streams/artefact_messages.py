@@ -200,7 +200,8 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Relations(Artefact, frozen=True, kw_only=True):
-    """Topic `relations`: a version of the latent relations that a graph worker has found, key its shard.
+    """Topic `relations`: a version of the latent relations that a graph worker has found, key `shard-N`; under
+    `names-N` what an LLM worker calls the relations of that version, then only `names` is filled.
 
     `relations` are the strongest pairs of each, by its number from 1; `names` are what reasons call them, empty where
     nothing stands out, and `usage` the share of pairs that each is the strongest relation of.

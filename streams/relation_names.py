@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from dyngraph.relations import Pair, RelationNames
+from dyngraph.relations import Pair, RelationNames, TableMark
 from llm_workers.relations.naming import LlmNamer, NamedPairs
 from streams.artefact_messages import Relations
 
@@ -26,7 +26,13 @@ def names_of(message: Relations) -> RelationNames | None:
     partition = _partition(message, "names")
     if partition is None:
         return None
-    return RelationNames(partition, message.version, message.names, message.producer)
+    version, ts, offset = made_for(message)
+    return RelationNames(partition, version, message.names, message.producer, ts, offset)
+
+
+def made_for(message: Relations) -> TableMark:
+    """Which table this is, or which one these names were made for."""
+    return TableMark(message.version, message.horizon.ts_ms, message.horizon.offset)
 
 
 def wanted_names(table: Relations) -> list[NamedPairs]:

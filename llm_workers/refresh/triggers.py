@@ -70,7 +70,7 @@ def in_words(trigger: int, standing: Standing, place: int) -> str:
     """Why user ``place`` of ``standing`` is asked for."""
     new, known = int(standing.new[place]), int(standing.known[place])
     if known < 0:
-        return f"first profile, after {new} events"
+        return f"first one, after {new} events"
     days = (int(standing.ts[place]) - known) // DAY_MS
     why = {EVENTS: f"{new} new events", AGE: f"{days} days old", DRIFT: "moved on to other items"}[trigger]
     return why + ("; its segment is hit less often" if standing.stale[place] else "")

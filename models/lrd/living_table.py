@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -37,11 +35,6 @@ def _bytes(written: RelationTable | RelationNames | None) -> Tensor:
     return torch.from_numpy(np.frombuffer(packed, np.uint8).copy())
 
 
-def _mark(described: Mapping[str, Item]) -> str:
-    """Changes with what names are made from; the catalogue's own version would be another after a restart."""
-    return hashlib.blake2b(_packer.encode(list(described.values())), digest_size=8).hexdigest()
-
-
 class LivingTable:
     """The newest version, which slot of the network each of its places is, and what somebody outside calls it."""
 
@@ -53,7 +46,7 @@ class LivingTable:
         """Versions in which fewer than two slots were in effective use."""
         self.refused: Counter[str] = Counter()
         """Names from outside that were of no use when they came, by reason: ``another_k``, ``stale`` (of another
-        version)."""
+        version, or of one that the shard had before it lost its state)."""
         self._given: RelationNames | None = None
 
     def called(self, slot: int) -> str:
@@ -80,7 +73,7 @@ class LivingTable:
             self.refused[fault] += 1
 
     def _fault(self, names: RelationNames) -> str:
-        if self.table is None or names.version != self.table.version:
+        if self.table is None or names.made_for != self.table.mark:
             return "stale"
         return "another_k" if len(names.names) != len(self.table.slots) else ""
 
@@ -114,11 +107,11 @@ class LivingTable:
                 self._place_of[slot] = place
             fresh = aligned(self.table, fresh)
         kept = [slot.name for slot in fresh.slots]
-        described = self._described(graph, fresh)
-        fresh = msgspec.structs.replace(named(fresh, described), catalogue=_mark(described))
-        # A relation whose pairs say nothing now is still called what it was.
+        fresh = named(fresh, self._described(graph, fresh))
+        # A relation whose pairs say nothing now is still called what it was, unless another one is called that by now.
+        borne = {slot.name for slot in fresh.slots}
         slots = tuple(
-            slot if slot.name else msgspec.structs.replace(slot, name=name)
+            slot if slot.name or name in borne else msgspec.structs.replace(slot, name=name)
             for slot, name in zip(fresh.slots, kept, strict=True)
         )
         self.table = msgspec.structs.replace(fresh, slots=slots)

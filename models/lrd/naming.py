@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import NamedTuple
 
@@ -33,25 +33,15 @@ _ANYTHING = ""
 """The saying of every pair that says anything."""
 
 
-def name_by_terms(
-    pairs: Sequence[Pair], items: Mapping[str, Item], background: Sequence[Pair] = (), taken: Iterable[str] = ()
-) -> str:
-    """A few words such as ``both OPI``, ``same shelf: Nail Polish`` or ``Shampoos with Conditioners``.
-
-    The pairs' scores weigh what they say; ``background`` are pairs that it must not be as common in. Names in ``taken``
-    are somebody else's. Items that the catalogue does not know, or without any text, say nothing. Empty where nothing
-    stands out. The same input gives the same name.
-    """
-    reader = _Reader(items)
-    usual = reader.counted((pair.past, pair.candidate) for pair in background)
-    return _telling(reader.said(pairs), usual.__getitem__, set(taken))
-
-
 def named(table: RelationTable, items: Mapping[str, Item]) -> RelationTable:
     """The table with a name for each slot that has something to say, no name twice, by counting.
 
+    A name is a few words such as ``both OPI``, ``same shelf: Nail Polish`` or ``Shampoos with Conditioners``. The
+    pairs' scores weigh what they say; items that the catalogue does not know, or without any text, say nothing.
+
     Each relation is set against the pairs of the others and against items of the catalogue put together at random. The
-    most used relations choose first. Within a step, so whatever is said is read and counted once.
+    most used relations choose first. Within a step, so whatever is said is read and counted once. The same input gives
+    the same names.
     """
     reader, ids = _Reader(items), sorted(items)
     by_chance = [(ids[at], ids[at - shift]) for shift in SHIFTS if shift < len(ids) for at in range(len(ids))]

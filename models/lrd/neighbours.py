@@ -11,6 +11,7 @@ from dyngraph.growable import Growable
 from dyngraph.state import State
 from models.lrd.online import OnlineRelations
 from models.lrd.posterior import log_posterior
+from models.lrd.reconstruction import distmult
 
 
 class Partners(NamedTuple):
@@ -57,9 +58,7 @@ class RelationNeighbours:
         model = self._model
         at, relation = model.relations.latent_at, model.network.relation
         q = log_posterior(model.past_halves(item).unsqueeze(1), model.candidate_halves(others))[:, :, 0].exp()
-        # s(h, r, i) of all latent relations at once, as in the module of the reconstruction loss.
-        past, candidates = model.vectors(item).unsqueeze(1), model.vectors(others)
-        score = (past * candidates + past + candidates) @ relation[at:].T
+        score = distmult(model.vectors(item).unsqueeze(1), relation[at:], model.vectors(others))
         best = (q[..., at:] * torch.sigmoid(score)).clamp(max=1.0).max(dim=2)
         return best.values, best.indices
 

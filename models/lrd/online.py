@@ -149,7 +149,7 @@ class OnlineRelations:
     @torch.enable_grad()
     def _gradients(self, graph: DynamicGraph, examples: Examples, seed: int) -> RelationsUpdate:
         """Of the ranking loss against drawn items plus λ times the reconstruction loss."""
-        asked, method, network = examples.asked, self.config.method, self.network
+        asked, network = examples.asked, self.network
         pool = self._pool(graph, seed)
         if not len(pool):
             return RelationsUpdate(self, examples)
@@ -179,31 +179,39 @@ class OnlineRelations:
             self.values.codes[asked_for],
             biases,
         )
-        scores = network.scores(given)
-        usable = ~met.all(1)
-        scores = torch.cat((scores[:, :1], scores[:, 1:].masked_fill(met, -torch.inf)), dim=1)[usable]
-        loss = ranking_loss(scores) if len(scores) else scores.sum()
-        some = known.any(1)
-        if method.lambda_ and bool(some.any()):
-            log_q = torch.log_softmax(given.past_halves + given.halves[:, :1], dim=-1)
-            explained = reconstruction_loss(
-                log_q[some],
-                given.past[some],
-                embedding(place[:, width + 1 + draws :][some], vectors),
-                given.items[some, 0],
-                network.relation,
-                known[some],
-                leave_out=int(method.leave_one_latent),
-                alpha=method.alpha,
-                entropy=method.entropy,
-            )
-            balanced = method.balance * spread(log_q[known], self.relations.latent_at)
-            loss = loss + method.lambda_ * (explained - balanced)
+        loss = self._loss(given, met, embedding(place[:, width + 1 + draws :], vectors))
         weights, touched = self.learned.gradients(loss, (residuals, users, biases))
         # A mean over E events; a row is in a few of them, and Adagrad takes its gradients as they come.
         by_row = [g * examples.events if g is not None else None for g in touched]
         rows_of = (rows, asked.users, asked_for.flatten())
         return RelationsUpdate(self, None, weights, list(zip(rows_of, by_row, strict=True)), float(loss.detach()))
+
+    def _loss(self, given: Gathered, met: Tensor, drawn_past: Tensor) -> Tensor:
+        """Ranking loss of the first candidate against the others, but for those ``met [E, draws]``, plus λ times the
+        reconstruction loss against vectors ``drawn_past [E, H, d]`` in the place of past ones.
+        """
+        method, known = self.config.method, given.known
+        scores = self.network.scores(given)
+        usable = ~met.all(1)
+        scores = torch.cat((scores[:, :1], scores[:, 1:].masked_fill(met, -torch.inf)), dim=1)[usable]
+        loss = ranking_loss(scores) if len(scores) else scores.sum()
+        some = known.any(1)
+        if not method.lambda_ or not bool(some.any()):
+            return loss
+        log_q = torch.log_softmax(given.past_halves + given.halves[:, :1], dim=-1)
+        explained = reconstruction_loss(
+            log_q[some],
+            given.past[some],
+            drawn_past[some],
+            given.items[some, 0],
+            self.network.relation,
+            known[some],
+            leave_out=int(method.leave_one_latent),
+            alpha=method.alpha,
+            entropy=method.entropy,
+        )
+        balanced = method.balance * spread(log_q[known], self.relations.latent_at)
+        return loss + method.lambda_ * (explained - balanced)
 
     def _pool(self, graph: DynamicGraph, seed: int) -> Tensor:
         """Item rows that learning draws from: only what somebody has met, so nothing that this batch brings."""

@@ -15,8 +15,10 @@ _SIGN = {"added": 1.0, "subtracted": -1.0, "off": 0.0}
 
 
 def distmult(past: Tensor, relation: Tensor, candidate: Tensor) -> Tensor:
-    """``s(h, r, i) = ⟨v_h ⊙ w_r, v_i⟩ + ⟨v_h, w_r⟩ + ⟨v_i, w_r⟩`` over the last dimension of broadcastable vectors."""
-    return ((past * candidate + past + candidate) * relation).sum(-1)
+    """``s(h, r, i) = ⟨v_h ⊙ w_r, v_i⟩ + ⟨v_h, w_r⟩ + ⟨v_i, w_r⟩``, ``[..., R]`` of broadcastable vectors of past and
+    candidate items ``[..., d]`` and of relations ``[R, d]``.
+    """
+    return (past * candidate + past + candidate) @ relation.T
 
 
 def reconstruction_loss(

@@ -32,12 +32,12 @@ class StreamLrdConfig(msgspec.Struct, frozen=True):
     draws: int = 4
     """Items that each learned event is told from."""
     pool: int = 128
-    """Distinct items that an update draws them from."""
+    """Items that an update draws them from: so many drawn with replacement, less those that nobody has met."""
     learn_events: int = 64
     """Events that are learned at a time."""
     learn_every: int = 2
-    """One event of so many is learned from, by its place in the log. Lists are as good as with every event, at half the
-    cost; see ``docs/performance.md``."""
+    """One event of so many is learned from, by its place in the log. Lists are as good as with every event; see
+    ``docs/performance.md`` for that and for the cost."""
     neighbours: int = 16
     """Relation neighbours kept per item."""
     looked_at: int = 512

@@ -18,7 +18,7 @@ Broker = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("up", help="Start broker, topics and worker here; Ctrl-C stops all.")(up)
+    app.command("up", help="Start broker, topics and workers here; Ctrl-C stops all.")(up)
 
 
 def up(

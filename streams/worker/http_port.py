@@ -126,7 +126,7 @@ class HttpPort(JsonPort):
             raise Problem(
                 404,
                 f"partition {partition} has no relation table yet",
-                "the first one is made some thousand events after the items' texts have come",
+                "the first one is made after the first 1,000 events",
                 "wait, or see whether `relations` is off in the settings",
             )
         return json_answer(found)

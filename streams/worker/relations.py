@@ -6,7 +6,7 @@ import time
 
 import faust
 
-from dyngraph.relations import RelationTable
+from dyngraph.relations import RelationTable, TableMark
 from streams.artefact_messages import MAX_NAME, Relation, Relations
 from streams.codec import encode
 from streams.messages import Horizon
@@ -19,13 +19,13 @@ class RelationsPublisher:
     def __init__(self, app: faust.App, settings: Settings) -> None:
         self._app = app
         self._topic = settings.topic("relations")
-        self._published: dict[int, int] = {}
+        self._published: dict[int, TableMark] = {}
 
     async def publish(self, partition: int, table: RelationTable | None) -> None:
         """Send the table of a partition's shard, if it is another than the last one."""
-        if table is None or self._published.get(partition) == table.version:
+        if table is None or self._published.get(partition) == table.mark:
             return
-        self._published[partition] = table.version
+        self._published[partition] = table.mark
         message = relations_message(table, partition)
         key = message.entity_id.encode()
         await self._app.producer.send(self._topic, key, encode(message), None, None, None)

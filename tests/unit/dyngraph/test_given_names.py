@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from dyngraph.graph import DynamicGraph
 from dyngraph.intake import Intake
-from dyngraph.relations import RelationNames
+from dyngraph.relations import RelationNames, RelationTable
 from dyngraph.side_inputs import SideInput, read_side_inputs
 from dyngraph.state import digest
 
-FIRST, SECOND = RelationNames(0, 3, ("refill of", ""), "endpoint"), RelationNames(0, 4, ("refill of", "both OPI"))
+FIRST = RelationNames(0, 3, ("refill of", ""), "endpoint", ts=1_000, offset=17)
+SECOND = RelationNames(0, 4, ("refill of", "both OPI"), ts=2_000, offset=30)
 
 
 def taken(intake: Intake, *names: RelationNames) -> None:
@@ -41,6 +44,13 @@ def test_names_are_written_down_once_and_found_again_after_a_crash(tmp_path: Pat
     replay.forget("anna")
     assert [one.relation_names for one in read_side_inputs(tmp_path)] == [FIRST, SECOND]
     replay.close()
+
+
+def test_names_written_down_before_horizons_were_are_those_of_no_table() -> None:
+    old = b'{"relation_names":{"partition":0,"version":3,"names":["refill of",""],"producer":"endpoint"}}'
+    found = msgspec.json.decode(old, type=SideInput).relation_names
+    assert found == RelationNames(0, 3, FIRST.names, "endpoint") and found.made_for != FIRST.made_for
+    assert FIRST.made_for == RelationTable(3, 1_000, 17, (), "").mark
 
 
 def test_names_survive_a_snapshot() -> None:

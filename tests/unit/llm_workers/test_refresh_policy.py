@@ -52,7 +52,7 @@ def test_a_first_profile_is_asked_for_after_three_events() -> None:
     assert (wanted.user_id, wanted.events, wanted.offset) == ("ann", 3, 2)
     assert wanted.ts == START_MS + 2 * 60_000
     assert [item for item, _, _ in wanted.past] == ["a", "b", "c"]
-    assert wanted.reason == "first profile, after 3 events"
+    assert wanted.reason == "first one, after 3 events"
 
 
 def test_later_ones_after_a_quarter_more_events_so_that_heavy_users_cost_no_more() -> None:

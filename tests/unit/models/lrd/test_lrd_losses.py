@@ -51,6 +51,17 @@ def test_an_item_without_text_leaves_the_relation_to_the_other_item() -> None:
     torch.testing.assert_close(one[0, 0, 0].exp(), torch.softmax(posterior.halves(text).candidate[0, 0], 0))
 
 
+def score(past: torch.Tensor, relation: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
+    return (past * relation) @ candidate + past @ relation + candidate @ relation
+
+
+def test_distmult_scores_each_pair_by_each_relation() -> None:
+    past, relation, candidate = some(B, 1, D), some(R, D), some(B, H, D)
+    found = distmult(past, relation, candidate)
+    assert found.shape == (B, H, R)
+    torch.testing.assert_close(found[2, 3, 4], score(past[2, 0], relation[4], candidate[2, 3]))
+
+
 @pytest.mark.parametrize("leave_out", [0, 1])
 @pytest.mark.parametrize(("entropy", "sign"), [("added", 1.0), ("subtracted", -1.0), ("off", 0.0)])
 def test_the_reconstruction_loss_is_the_one_written_out_in_loops(leave_out: int, entropy: str, sign: float) -> None:
@@ -74,7 +85,7 @@ def test_the_reconstruction_loss_is_the_one_written_out_in_loops(leave_out: int,
             believed = 0.0
             for h in slots:
                 w = log_q[b, h, r].exp() * relation[r]
-                apart = distmult(past[b, h], w, candidate[b]) - distmult(drawn[b, h], w, candidate[b])
+                apart = score(past[b, h], w, candidate[b]) - score(drawn[b, h], w, candidate[b])
                 believed += torch.sigmoid(apart).item() / len(slots)
             logs.append(math.log(believed))
         spreads += [(-log_q[b, h, r].exp() * log_q[b, h, r]).item() for h in slots for r in range(R)]
