@@ -15,7 +15,7 @@ import numpy as np
 
 from dyngraph.reasoning import NO_STEP, ReasoningGraph, Step
 from llm_workers.protocols import LlmError, PastItem, TextEncoder
-from llm_workers.reasoning.evidence import own_concept
+from llm_workers.reasoning.evidence import own_concept, sentence
 from llm_workers.reasoning.facts import Facts, called, text_of, texts_among
 from llm_workers.reasoning.figures import Figures
 from llm_workers.reasoning.imagining import Imagination
@@ -37,7 +37,8 @@ class ChainBuilder:
     """Builds graphs with one reasoner. ``texts`` gives the catalogue's entry of an item.
 
     ``matcher`` finds the items that imagined names mean (without one they stay pending), ``knowledge`` remembers
-    verified links across users, ``encoder`` makes the concepts' vectors (without one there are none).
+    verified links across users, ``encoder`` makes the concepts' vectors (without one there are none). ``figures`` go on
+    from those given.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class ChainBuilder:
         matcher: Matcher | None = None,
         knowledge: KnowledgeBase | None = None,
         encoder: TextEncoder | None = None,
+        figures: Figures | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.figures = Figures()
+        self.figures = figures or Figures()
         self._reasoner, self._texts, self._knowledge = reasoner, texts, knowledge
         self._settings = settings or ReasoningSettings()
         self._encoder, self._clock = encoder, clock
@@ -94,7 +96,8 @@ class ChainBuilder:
         if (known := self._known(facts, steps, item)) is not None:
             place, link = known
             self.figures.known += 1
-            return Step(item.item_id, item.ts, place, link.relation, link.concept, link.reason, link.score)
+            reason = sentence(link.relation, link.concept, facts.item(steps.all[place].item_id), item)
+            return Step(item.item_id, item.ts, place, link.relation, link.concept, reason, link.score)
         for proposal in await self._proposals(facts, steps, item):
             if proposal.came_from == NO_STEP:
                 return self._opening(item, proposal)
@@ -105,7 +108,7 @@ class ChainBuilder:
             if score is not None:
                 earlier = facts.item(path[-1].item_id)
                 if self._knowledge is not None:
-                    link = Known(proposal.relation, proposal.concept, proposal.reason, score)
+                    link = Known(proposal.relation, proposal.concept, score)
                     self._knowledge.keep(earlier, item, link, facts)
                 return Step(
                     item.item_id,

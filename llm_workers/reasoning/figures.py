@@ -10,7 +10,7 @@ CALLS_PER_LINK = 3
 
 @dataclass
 class Figures:
-    """Of one builder since it was made."""
+    """Of one builder, or of several that share them, since the first was made."""
 
     graphs: int = 0
     steps: int = 0

@@ -107,6 +107,6 @@ class Imagination:
         if score is None:
             return None
         if self._knowledge is not None:
-            known = Known(idea.relation, own_concept(item), idea.reason, score)
+            known = Known(idea.relation, own_concept(item), score)
             self._knowledge.keep(facts.item(path[-1].item_id), item, known, facts)
         return Imagined(end, idea.name, match.item_id, match.similarity, idea.relation, idea.reason, score)

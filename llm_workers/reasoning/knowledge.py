@@ -1,12 +1,15 @@
 """The knowledge base: links that held up, looked up before anybody is asked (LLMRG, self-improvement).
 
 A link is kept under its two items, what the user said of themselves, who verified it (model and questions) and the
-items' texts as they were: another model, prompt or title makes it unknown. It says nothing of whose it was.
+items' texts as they were: another model, prompt or title makes it unknown. It says nothing of whose it was: it is
+shown to others and no erasure finds it, so the sentence of a model, which knew the user's other items, is not kept, and
+a link is not that says more than a kind of reason in words besides the two items' own.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -16,6 +19,18 @@ from llm_workers.reasoning.facts import Facts, text_of
 from llm_workers.store import Store
 
 LEAST_SCORE = 60.0
+_KINDS = """
+a accessories accessory addition alike alternative an and another as attribute belongs brand by categories category
+collection color colour combination combined combines companion complement complementary complements completes for
+continuation fits follow follows from goes in is item items kind like line maker match matched matches matching near
+next of on or pair paired pairs part product products range refill related replacement replaces same second series
+set share shared shares similar similarity step style substitute than the theme to together topic type upgrade use
+used uses variant variation variety version with
+"""
+KINDS_OF_REASON = frozenset(_KINDS.split())
+"""Words that a relation may have besides the items' own: they tell why one thing comes after another, and of nobody."""
+_WORD = re.compile(r"[^\s!-/:-@\[-`{-~]+")
+"""Whatever stands between blanks and ASCII punctuation: no sign of another script is passed over."""
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -23,11 +38,21 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
 
     relation: str
     concept: str
-    reason: str
     score: float
 
 
 _decoder = msgspec.json.Decoder(Known)
+
+
+def tells_of_nobody(link: Known, earlier: PastItem, later: PastItem) -> bool:
+    """Whether a link's words are those of its two items, or of its relation no more than a kind of reason.
+
+    A term of the catalogue is not enough: it may be what another item of the user is about.
+    """
+    own = set[str]()
+    for item in (earlier, later):
+        own |= _words(item.title, item.brand, *item.categories)
+    return _words(link.concept) <= own and _words(link.relation) <= own | KINDS_OF_REASON
 
 
 class KnowledgeBase:
@@ -54,13 +79,11 @@ class KnowledgeBase:
         return best
 
     def keep(self, earlier: PastItem, later: PastItem, link: Known, facts: Facts) -> None:
-        """Remember a link, unless it scored too little or its words mention another item that the user took."""
+        """Remember a link, unless it scored too little or its words could tell of who took the items."""
         if link.score < self._least:
             self.figures["too_low"] += 1
             return
-        said = f"{link.concept} {link.reason}".casefold()
-        others = (item for item in facts.request.past if item.item_id not in (earlier.item_id, later.item_id))
-        if any(item.title and item.title.casefold() in said for item in others):
+        if not tells_of_nobody(link, earlier, later):
             self.figures["too_personal"] += 1
             return
         self._store.put(self._key(earlier, later, facts), msgspec.json.encode(link))
@@ -83,3 +106,7 @@ class KnowledgeBase:
         sides = [(item.item_id, text_of(item)) for item in (earlier, later)]
         content = [*self._by, sides, sorted(facts.request.attributes)]
         return f"link/{hashlib.blake2b(msgspec.json.encode(content), digest_size=20).hexdigest()}"
+
+
+def _words(*texts: str) -> set[str]:
+    return {word for text in texts for word in _WORD.findall(text.casefold())}

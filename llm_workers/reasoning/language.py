@@ -8,7 +8,7 @@ from dyngraph.reasoning import Step
 from llm_workers.asking import AskingModel
 from llm_workers.cache import AnswerCache
 from llm_workers.prompts.chains import VERSION, Told, diverge_prompt, fill_prompt, link_prompt, score_prompt
-from llm_workers.protocols import Answerer, PastItem, ProducerName, Prompt, Spent
+from llm_workers.protocols import Answerer, PastItem, ProducerName, Prompt
 from llm_workers.reasoning.answers import read_filling, read_links, read_names, read_score
 from llm_workers.reasoning.facts import Facts, text_of
 from llm_workers.reasoning.protocol import Filled, Idea, Masked, Original, Part, Proposal
@@ -35,8 +35,6 @@ class LlmReasoner(AskingModel):
         self._settings = settings or ReasoningSettings()
         self.figures = {"asked": 0, "from_cache": 0}
         """Questions, and those that the cache answered."""
-        self.spent = Spent()
-        """All that the answers took."""
 
     @property
     def prompt_version(self) -> str:
@@ -91,12 +89,4 @@ class LlmReasoner(AskingModel):
         answer = await self._answerer.answer(prompt)
         self.figures["asked"] += 1
         self.figures["from_cache"] += answer.cached
-        if not answer.cached:
-            mine, more = self.spent, answer.spent
-            self.spent = Spent(
-                mine.prompt_tokens + more.prompt_tokens,
-                mine.completion_tokens + more.completion_tokens,
-                mine.seconds + more.seconds,
-                mine.usd + more.usd,
-            )
         return answer.text

@@ -32,7 +32,8 @@ class StatisticalReasoner:
     hides: tuple[Part, ...] = ("item",)
 
     def __init__(self, weigher: Weigher | None = None, settings: ReasoningSettings | None = None) -> None:
-        self._weigher = weigher or Weigher()
+        self.weigher = weigher or Weigher()
+        """Replaced when the catalogue was counted anew."""
         self._settings = settings or ReasoningSettings()
 
     async def link(self, facts: Facts, steps: Sequence[Step], item: PastItem) -> list[Proposal]:
@@ -40,7 +41,7 @@ class StatisticalReasoner:
         found = []
         for place, step in enumerate(steps):
             earlier = facts.item(step.item_id)
-            if evidence := self._weigher.all_for(facts, earlier, item):
+            if evidence := self.weigher.all_for(facts, earlier, item):
                 best = max(evidence, key=lambda one: (one.value, -one.kind))
                 found.append((best.value, place, best, earlier))
         found.sort(key=lambda one: (-one[0], -one[1]))
@@ -84,11 +85,11 @@ class StatisticalReasoner:
             value[other] = sum(
                 FADE**distance * one.value
                 for distance, step in enumerate(path)
-                for one in self._weigher.all_for(facts, facts.item(step.item_id), item)
+                for one in self.weigher.all_for(facts, facts.item(step.item_id), item)
                 if distance or one.kind != own
             )
             if masked.concept in self._terms_of(item):
-                value[other] += WEIGHT[CATEGORY] * self._weigher.concept_value(masked.concept)
+                value[other] += WEIGHT[CATEGORY] * self.weigher.concept_value(masked.concept)
         ranked = tuple(sorted((other for other in value if value[other] > 0), key=lambda other: (-value[other], other)))
         return Filled(facts.text(ranked[0]) if ranked else "", ranked[0] if ranked else "", ranked)
 
@@ -100,14 +101,14 @@ class StatisticalReasoner:
             return 0.0
         if filled.item_id == original.item_id or (original.text and filled.text == original.text):
             return 100.0
-        alike = self._weigher.likeness(facts.item(original.item_id), facts.item(filled.item_id))
+        alike = self.weigher.likeness(facts.item(original.item_id), facts.item(filled.item_id))
         if original.item_id not in filled.ranked:
             return 50 * alike
         place = filled.ranked.index(original.item_id) + 1
         return 50 * alike + 50 * (1 - math.log(place) / math.log(len(filled.ranked) + 1))
 
     def _proposal(self, place: int, kind: int, relation: str, earlier: PastItem, item: PastItem) -> Proposal:
-        concept = self._weigher.attributes(item).brand if kind == BRAND else self._weigher.concept(earlier, item)
+        concept = self.weigher.attributes(item).brand if kind == BRAND else self.weigher.concept(earlier, item)
         return Proposal(place, relation, concept, sentence(relation, concept, earlier, item))
 
     def _idea(self, facts: Facts, other: str, relation: str, after: str) -> Idea:
@@ -115,5 +116,5 @@ class StatisticalReasoner:
         return Idea(called(item), relation, sentence(relation, "", facts.item(after), item), other)
 
     def _terms_of(self, item: PastItem) -> set[str]:
-        attributes = self._weigher.attributes(item)
+        attributes = self.weigher.attributes(item)
         return {attributes.brand, *attributes.categories} - {""}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from streams.cli.options import BadOption, Broker, Config, Prefix, StateDir, broker_of
@@ -185,6 +186,7 @@ def _played(settings: Settings, llm: LlmConfig, answers: AnswerCache, begin: Beg
     from streams.llm.parts import text_encoder
     from streams.llm.requests import item_vectors, pending_jobs, reasoning_request_of
     from streams.llm.rounds import matcher_over, reasoning_round
+    from streams.llm.users import said_of_users
 
     broker = broker_of(settings)
     jobs, items = pending_jobs(broker, settings, "reasoning")
@@ -192,11 +194,12 @@ def _played(settings: Settings, llm: LlmConfig, answers: AnswerCache, begin: Beg
     matcher = None
     if encoder is not None:
         matcher = matcher_over(items, item_vectors(broker, settings, encoder.model_id), encoder)
+    said = said_of_users(broker, settings) if jobs else {}
     begin(len(jobs))
 
     def requests() -> Iterator[ReasoningRequest]:
         for job in jobs:
-            yield reasoning_request_of(job, items)
+            yield msgspec.structs.replace(reasoning_request_of(job, items), attributes=said.get(job.entity_id, ()))
             advance(1)
 
     assert llm.model

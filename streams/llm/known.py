@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dyngraph.events import Item
 from streams.artefact_messages import ItemVector, LlmJob, Relations
 from streams.codec import BadMessage, decode
+from streams.llm.users import Said, said_in
 from streams.settings import Settings
 from streams.topics import MIB
 from streams.worker.compact import CompactReader, key_of
@@ -22,7 +23,8 @@ Erase = Callable[[str, int], Awaitable[None]]
 
 class Known(CompactReader):
     """Reads `items`, `users`, `item-vectors` and `relations`; `erase` is called with the user and offset of each
-    tombstone, `vector` with each item's vector, `relations` with each table of relations or names for one.
+    tombstone, `user` with what a user said of themselves (None: erased), `vector` with each item's vector, `relations`
+    with each table of relations or names for one.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Known(CompactReader):
         *,
         erase: Erase,
         changed: Callable[[Sequence[Item]], None],
+        user: Callable[[str, Said | None], None],
         vector: Callable[[str, bytes | None], None],
         relations: Callable[[Relations], None],
     ) -> None:
@@ -43,7 +46,7 @@ class Known(CompactReader):
         """By item, which text its published vector is of."""
         self._tombstones: dict[str, int] = {}
         self._erase = erase
-        self._changed, self._vector, self._relations = changed, vector, relations
+        self._changed, self._user, self._vector, self._relations = changed, user, vector, relations
         takers = {
             settings.topic("item-vectors"): self._take_vectors,
             settings.topic("items"): self._take_items,
@@ -68,11 +71,15 @@ class Known(CompactReader):
 
     async def _take_users(self, origins: Sequence[Origin]) -> None:
         for origin in origins:
-            # Attributes are the graph worker's business; it also tells of records that break a rule.
-            if origin.value is None and origin.key is not None:
-                user_id = key_of(origin)
+            if origin.key is None:
+                continue  # a graph worker tells of it
+            user_id = key_of(origin)
+            if origin.value is None:
                 self._tombstones[user_id] = origin.offset
+                self._user(user_id, None)
                 await self._erase(user_id, origin.offset)
+            elif (said := said_in(origin.value)) is not None:
+                self._user(user_id, said)
 
     async def _take_vectors(self, origins: Sequence[Origin]) -> None:
         for origin in origins:

@@ -36,19 +36,13 @@ class Outbox:
 
     async def profile(self, profile: UserProfile, job: LlmJob, vector_model: str, spent: Spent) -> None:
         """Publish the profile that `job` asked for."""
-        cost = Cost(
-            prompt_tokens=spent.prompt_tokens,
-            completion_tokens=spent.completion_tokens,
-            seconds=round(spent.seconds, 3),
-            usd=spent.usd,
-        )
-        message = profile_message(profile, job, vector_model=vector_model, cost=cost)
+        message = profile_message(profile, job, vector_model=vector_model, cost=_cost(spent))
         await self._send(self._profiles, profile.user_id, encode(message))
         self.profiles += 1
 
-    async def graph(self, graph: Graph, job: LlmJob, vector_model: str) -> None:
+    async def graph(self, graph: Graph, job: LlmJob, vector_model: str, spent: Spent) -> None:
         """Publish the reasoning graph that `job` asked for."""
-        message = reasoning_message(graph, job, vector_model=vector_model, cost=Cost())
+        message = reasoning_message(graph, job, vector_model=vector_model, cost=_cost(spent))
         await self._send(self._graphs, graph.user_id, encode(message))
         self.graphs += 1
 
@@ -79,3 +73,12 @@ class Outbox:
 def told(error: LlmError) -> str:
     """What a dead letter says of a job that failed for good."""
     return f"it could not be made: {error}. The next events of the user ask for one again"
+
+
+def _cost(spent: Spent) -> Cost:
+    return Cost(
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        seconds=round(spent.seconds, 3),
+        usd=spent.usd,
+    )

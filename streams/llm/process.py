@@ -88,7 +88,9 @@ class LlmWorker:
         items: dict[str, Item] = {}
         work = work_config(settings.llm)
         self.graphs = GraphMaker(parts, items, work.deadline_s)
-        self.relation_names = RelationNaming(namer_of(parts), items, self.outbox, lambda: 0 in self._mine)
+        self.relation_names = RelationNaming(
+            namer_of(parts), items, self.outbox, lambda: 0 in self._mine, work.deadline_s
+        )
         self.benches = Benches(self._kinds(work), items)
         self.erasing = Erasing(self.benches, parts.cache, self.outbox)
         self.known = Known(
@@ -99,6 +101,7 @@ class LlmWorker:
             items,
             erase=self.erasing.erase,
             changed=self._items_changed,
+            user=self.graphs.put_user,
             vector=self.graphs.put_vector,
             relations=self.relation_names.heard,
         )
@@ -231,7 +234,7 @@ class LlmWorker:
 
     async def _publish_graph(self, graph: ReasoningGraph, made: Job[ReasoningRequest]) -> None:
         job, _ = self._open[made.job_id]
-        await self.outbox.graph(graph, job, self._vector_model())
+        await self.outbox.graph(graph, job, self._vector_model(), self.graphs.take(made.request))
 
     def _vector_model(self) -> str:
         return self._parts.encoder.model_id if self._parts.encoder is not None else ""

@@ -16,7 +16,7 @@ from streams.broker import EmbeddedBroker
 from streams.cli import app
 from streams.cli.options import BadOption
 from streams.codec import encode, job_id
-from streams.messages import Horizon, ItemMessage
+from streams.messages import Horizon, ItemMessage, UserMessage
 
 pytestmark = pytest.mark.slow
 
@@ -68,11 +68,14 @@ def test_rounds_of_export_and_import_finish_every_graph(
             client.send(f"{prefix}items", encode(ItemMessage(item_id=item, title=title)), key=item.encode())
         for one in (job("anna", "tea"), job("anna", "tea", "cup"), job("berta", "pot", "cup", "tea")):
             client.send(f"{prefix}llm-jobs", encode(one), key=one.entity_id.encode())
+        client.send(f"{prefix}users", encode(UserMessage(user_id="anna", attributes={"diet": "vegan"})), key=b"anna")
         client.flush()
     here = ("--state-dir", tmp_path)
     export = ("export-jobs", "--kind", "reasoning", "--out", jobs, "--model", "big", "--broker", broker)
     told = evergraph(*export, "--prefix", prefix, *here)
     assert re.match(r"2 prompts to .*; 0 graphs finished, 2 users wait: import the answers and export again", told)
+    about_anna, about_berta = sorted(jobs.read_text().splitlines(), key=lambda line: "vegan" not in line)
+    assert "vegan" in about_anna and "vegan" not in about_berta, "what a user said of themselves is asked with"
     rounds, kinds = 0, set()
     while "users wait:" in told:
         replies = [answered(line) for line in jobs.read_text().splitlines()]

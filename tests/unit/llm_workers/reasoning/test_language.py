@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reasoning_model import GOOD, Model
 from reasoning_requests import SHOP, WordCounts, request
 
-from dyngraph.events import Item
 from dyngraph.reasoning import ReasoningGraph
 from llm_workers.answers import InvalidAnswer, RepairingAnswerer, checked
 from llm_workers.batches import export_jobs, import_answers
@@ -31,14 +31,11 @@ from llm_workers.prompts.chains import (
     texts_in,
 )
 from llm_workers.prompts.files import load_prompt
-from llm_workers.protocols import Answer, LlmError, PastItem, Prompt, Spent
+from llm_workers.protocols import LlmError, PastItem, Prompt
 from llm_workers.reasoning.builder import ChainBuilder
-from llm_workers.reasoning.knowledge import KnowledgeBase
 from llm_workers.reasoning.language import LlmReasoner
 from llm_workers.reasoning.matching import VectorMatcher
 from llm_workers.reasoning.rounds import CollectingAnswerer, play_round
-from llm_workers.reasoning.settings import ReasoningSettings
-from llm_workers.store import Store
 
 RED, BLUE = PastItem("red", 1, 1.0, "Red polish", "OPI", ("Nails",)), PastItem("blue", 2, 1.0, "Blue polish")
 HOSTILE = (
@@ -103,12 +100,6 @@ def test_the_example_in_a_prompt_fits_its_own_schema(version: str) -> None:
     assert json.loads(checked(made, answer)) == json.loads(answer)
 
 
-GOOD: dict[str, dict[str, Any]] = {
-    "reasoning": {"links": [{"from": 1, "relation": "goes with", "concept": "nails", "reason": "They match."}]},
-    "divergence": {"items": [{"name": "Top coat", "relation": "goes with", "reason": "It protects."}]},
-    "verification": {"filled": "Blue polish"},
-    "scoring": {"score": 80},
-}
 BAD: dict[str, list[Any]] = {
     "reasoning": [
         {},
@@ -148,21 +139,6 @@ def test_an_unknown_kind_is_an_invalid_answer_and_no_crash() -> None:
 def test_reading_garbage_never_breaks(prompt: Prompt, text: str) -> None:
     with contextlib.suppress(InvalidAnswer):
         assert checked(prompt, checked(prompt, text))
-
-
-class Model:
-    """Answers by kind; the last answer of a kind is given for good."""
-
-    model_id = "m"
-
-    def __init__(self, answers: dict[str, Any] | None = None) -> None:
-        self.answers = {kind: [good] for kind, good in GOOD.items()} | (answers or {})
-        self.asked: list[Prompt] = []
-
-    async def answer(self, prompt: Prompt) -> Answer:
-        self.asked.append(prompt)
-        said = self.answers[prompt.kind]
-        return Answer(json.dumps(said.pop(0) if len(said) > 1 else said[0]), "m", Spent(10, 2, 0.1, 0.01))
 
 
 def matcher() -> VectorMatcher:
@@ -271,53 +247,3 @@ def test_batches_go_in_rounds_until_nobody_waits(tmp_path: Path) -> None:
     assert done.graphs == [asyncio.run(builder(Model()).graph(asked)) for asked in requests]
     assert cache.forget_owner("berta") > 0, "answers are erased with the user they are about"
     cache.close()
-
-
-def known(store: Store, model_id: str = "m", version: str = VERSION, least: float = 60) -> KnowledgeBase:
-    return KnowledgeBase(store, model_id, version, least=least)
-
-
-def test_what_held_up_for_one_user_is_not_asked_for_another() -> None:
-    store = Store(None, 10**6)
-    first = builder(Model(), knowledge=known(store))
-    graph = graph_of(first, "red", "blue", user_id="anna")
-    assert (first.figures.known, first.figures.saved) == (0, 0)
-    model = Model()
-    second = builder(model, knowledge=known(store))
-    again = graph_of(second, "red", "blue", user_id="berta")
-    assert again.steps == graph.steps
-    assert second.figures.known == 1 and second.figures.calls["link"] == 0
-    assert not [prompt for prompt in model.asked if prompt.kind == "reasoning"]
-    assert 0 < second.figures.saved < 1
-    rows = store._file.connection().execute("SELECT key, value, owner FROM entries").fetchall()
-    assert rows and not any(name in str(rows) for name in ("anna", "berta", "red", "blue"))
-
-
-@pytest.mark.parametrize("change", ["", "model", "prompt", "title", "attributes", "score", "personal"])
-def test_another_model_prompt_title_or_a_low_score_makes_a_link_unknown(change: str) -> None:
-    store = Store(None, 10**6)
-    reason = "They match, as the Wooden comb does." if change == "personal" else "They match."
-    links = {"links": [{"from": 2, "relation": "goes with", "concept": "nails", "reason": reason}]}
-    taken = ("comb", "red", "blue")
-    model = Model({"reasoning": [links], "scoring": [{"score": 59 if change == "score" else 60}]})
-    kept = known(store)
-    graph = graph_of(builder(model, knowledge=kept, settings=ReasoningSettings(chains=0)), *taken)
-    assert graph.steps[2].came_from == 1
-    assert kept.figures["kept"] == (change not in ("score", "personal"))
-    base = known(store, "other" if change == "model" else "m", "v2" if change == "prompt" else VERSION)
-    shop = SHOP | {"blue": Item("blue", "Navy polish", "OPI")} if change == "title" else SHOP
-    other = ChainBuilder(LlmReasoner(Model()), shop.get, knowledge=base, settings=ReasoningSettings(chains=0))
-    asked = request(*taken, neighbours=(), attributes=(("hair", "grey"),) if change == "attributes" else ())
-    past = tuple(msgspec.structs.replace(item, title=shop[item.item_id].title) for item in asked.past)
-    asyncio.run(other.graph(msgspec.structs.replace(asked, past=past)))
-    assert other.figures.known == (change == "")
-
-
-def test_a_broken_entry_of_the_knowledge_base_counts_as_none() -> None:
-    store = Store(None, 10**6)
-    graph_of(builder(Model(), knowledge=known(store)), "red", "blue")
-    for (key,) in store._file.connection().execute("SELECT key FROM entries").fetchall():
-        store.put(key, b'["x","y"')
-    made = builder(Model(), knowledge=known(store))
-    assert graph_of(made, "red", "blue").steps[1].came_from == 0
-    assert made.figures.known == 0
