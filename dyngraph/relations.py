@@ -63,10 +63,6 @@ class RelationTable(msgspec.Struct, frozen=True):
     """``[K]``; a relation's number is its place, from 1."""
     producer: str
     """Who named the slots: ``endpoint``, ``embedded``, ``statistical``; empty before anybody did."""
-    model_id: str = ""
-    prompt_version: str = ""
-    created_at: int = 0
-    """Wall clock, ms; tells what it cost in time, never what counts."""
 
     def __post_init__(self) -> None:
         if self.version < 1:

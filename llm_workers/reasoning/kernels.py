@@ -6,7 +6,7 @@ one user is done here for one user's whole history; a test holds the two to be e
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -20,6 +20,16 @@ from llm_workers.reasoning.statistical import FADE, SHARED
 OPENS, AGAIN = 4, 5
 """Kinds of steps besides the kinds of evidence."""
 OPEN = -1
+
+
+class Found(NamedTuple):
+    """Imagined items of one event, before the best are kept."""
+
+    item: Any
+    step: Any
+    after: Any
+    """The step that speaks for it most."""
+    score: Any
 
 
 @numba.njit(cache=True)
@@ -102,14 +112,8 @@ def _imagine(
 ) -> None:  # fmt: skip
     """Imagined items after event ``at``, behind the newest chains among the steps from ``low``."""
     most = bounds.chains * bounds.ideas
-    found_items = np.zeros(most, np.int32)
-    found_steps = np.zeros(most, np.int32)
-    found_after = np.zeros(most, np.int32)
-    found_scores = np.zeros(most)
-    found = 0
-    ideas = np.zeros(bounds.ideas, np.int32)
-    gains = np.zeros(bounds.ideas)
-    chains = 0
+    found = Found(np.zeros(most, np.int32), np.zeros(most, np.int32), np.zeros(most, np.int32), np.zeros(most))
+    count = chains = 0
     for place in range(at, low - 1, -1):
         if went_on[place]:
             continue
@@ -123,64 +127,75 @@ def _imagine(
             for other in range(at + 1):
                 room.stamp[taken[other]] = barred
         n = _near_candidates(path, length, near_ids, near_values, barred, room, 0)
-        ideas[:], gains[:] = 0, 0.0
-        for candidate in range(n):
-            other = room.candidates[candidate]
-            gain = 0.0
-            for distance in range(length):
-                value = near(other, near_ids[path[distance]], near_values[path[distance]])
-                if value > 0:
-                    gain += FADE**distance * value
-            if shares(other, path, length, concept, items):
-                gain *= 1 + SHARED
-            slot = bounds.ideas
-            while slot > 0 and first(gain, other, gains[slot - 1], ideas[slot - 1], items):
-                slot -= 1
-            if slot < bounds.ideas:
-                ideas[slot + 1 :] = ideas[slot:-1].copy()
-                gains[slot + 1 :] = gains[slot:-1].copy()
-                ideas[slot], gains[slot] = other, gain
+        ideas, gains = _ideas(path, length, n, near_ids, near_values, concept, items, bounds.ideas, room)
         if bounds.verify:
             _fill(path, length, NEAR, 0, n, taken, items, near_ids, near_values, room)
         for slot in range(bounds.ideas):
             if gains[slot] <= 0:
                 break
             score = _agreement(ideas[slot], n, items, room) if bounds.verify else 100.0
-            if score < bounds.threshold:
-                continue
-            same = found
-            for other in range(found):
-                if found_items[other] == ideas[slot]:
-                    same = other
-            if same == found or score > found_scores[same]:
-                found_items[same], found_steps[same], found_scores[same] = ideas[slot], place, score
-                found_after[same] = _nearest(ideas[slot], path, length, near_ids, near_values)
-                found = max(found, same + 1)
-    kept = min(found, bounds.most_imagined)
+            if score >= bounds.threshold:
+                after = _nearest(ideas[slot], path, length, near_ids, near_values)
+                count = _note(found, count, ideas[slot], place, after, score)
+    kept = min(count, bounds.most_imagined)
     made.imagined_count[begin + at] = kept
     for slot in range(kept):
-        best = -1
-        for other in range(found):
-            if found_scores[other] >= 0 and (
-                best < 0
-                or found_scores[other] > found_scores[best]
-                or (
-                    found_scores[other] == found_scores[best]
-                    and (
-                        found_steps[other] > found_steps[best]
-                        or (
-                            found_steps[other] == found_steps[best]
-                            and items.alphabet[found_items[other]] < items.alphabet[found_items[best]]
-                        )
-                    )
-                )
-            ):
+        best = 0
+        for other in range(1, count):
+            if _ahead(other, best, found, items):
                 best = other
-        made.imagined[begin + at, slot] = found_items[best]
-        made.imagined_step[begin + at, slot] = found_steps[best]
-        made.imagined_after[begin + at, slot] = found_after[best]
-        made.imagined_score[begin + at, slot] = found_scores[best]
-        found_scores[best] = -1.0
+        made.imagined[begin + at, slot] = found.item[best]
+        made.imagined_step[begin + at, slot] = found.step[best]
+        made.imagined_after[begin + at, slot] = found.after[best]
+        made.imagined_score[begin + at, slot] = found.score[best]
+        found.score[best] = -1.0
+
+
+@numba.njit(cache=True)
+def _ideas(
+    path: Any, length: int, n: int, near_ids: Any, near_values: Any, concept: Any, items: Any, most: int, room: Any
+) -> Any:
+    """The ``most`` best of the first ``n`` candidates for going on with a chain, and the gain of each; the best first."""
+    ideas, gains = np.zeros(most, np.int32), np.zeros(most)
+    for candidate in range(n):
+        other = room.candidates[candidate]
+        gain = 0.0
+        for distance in range(length):
+            value = near(other, near_ids[path[distance]], near_values[path[distance]])
+            if value > 0:
+                gain += FADE**distance * value
+        if shares(other, path, length, concept, items):
+            gain *= 1 + SHARED
+        slot = most
+        while slot > 0 and first(gain, other, gains[slot - 1], ideas[slot - 1], items):
+            slot -= 1
+        if slot < most:
+            ideas[slot + 1 :] = ideas[slot:-1].copy()
+            gains[slot + 1 :] = gains[slot:-1].copy()
+            ideas[slot], gains[slot] = other, gain
+    return ideas, gains
+
+
+@numba.njit(cache=True)
+def _note(found: Any, count: int, item: int, step: int, after: int, score: float) -> Any:
+    """Take in an imagined item, once where several chains lead to it: by the best score. How many there are now."""
+    same = count
+    for other in range(count):
+        if found.item[other] == item:
+            same = other
+    if same == count or score > found.score[same]:
+        found.item[same], found.step[same], found.after[same], found.score[same] = item, step, after, score
+    return max(count, same + 1)
+
+
+@numba.njit(cache=True)
+def _ahead(one: int, other: int, found: Any, items: Any) -> Any:
+    """Whether one imagined item goes before another: by score, then behind the newer step, then by name."""
+    if found.score[one] != found.score[other]:
+        return found.score[one] > found.score[other]
+    if found.step[one] != found.step[other]:
+        return found.step[one] > found.step[other]
+    return items.alphabet[found.item[one]] < items.alphabet[found.item[other]]
 
 
 @numba.njit(cache=True)

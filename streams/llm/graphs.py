@@ -92,11 +92,12 @@ class _Asking:
         name, answerer = reasons
         self.metered = MeteredAnswerer(answerer)
         self._reasoner = reasoner = LlmReasoner(self.metered, parts.cache, name=name)
+        self._knowledge = KnowledgeBase(parts.cache.store, reasoner.model_id, reasoner.prompt_version)
         asking = ChainBuilder(
             reasoner,
             items.get,
             matcher=matcher,
-            knowledge=KnowledgeBase(parts.cache.store, reasoner.model_id, reasoner.prompt_version),
+            knowledge=self._knowledge,
             encoder=parts.encoder,
             figures=figures,
         )
@@ -118,4 +119,5 @@ class _Asking:
 
     def figures(self) -> dict[str, float]:
         spent = msgspec.structs.asdict(self.metered.spent)
-        return {"fell_back": self._producer.fell_back, **self._reasoner.figures, **spent}
+        known = {f"knowledge_{name}": float(count) for name, count in self._knowledge.figures.items()}
+        return {"fell_back": self._producer.fell_back, **self._reasoner.figures, **spent, **known}
