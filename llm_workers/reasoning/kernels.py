@@ -155,7 +155,7 @@ def _imagine(
 def _ideas(
     path: Any, length: int, n: int, near_ids: Any, near_values: Any, concept: Any, items: Any, most: int, room: Any
 ) -> Any:
-    """The ``most`` best of the first ``n`` candidates for going on with a chain, and the gain of each; the best first."""
+    """The ``most`` best of the first ``n`` candidates for going on with a chain, and their gains; the best first."""
     ideas, gains = np.zeros(most, np.int32), np.zeros(most)
     for candidate in range(n):
         other = room.candidates[candidate]
