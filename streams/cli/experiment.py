@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from streams.cli.experiment_options import Options, experiment, read
-from streams.cli.options import BadOption, write_json
+from streams.cli.options import need_packages, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +39,7 @@ def compare(
     from streams.cli.experiment_tables import show
 
     if options.report is not None:
-        _need_report_packages()
+        need_packages("--report", "jinja2", "matplotlib")
     check_names(contenders)
     asked = experiment(data, contenders, options, ablation=ablation, answers=answers)
     console = Console(stderr=True)
@@ -134,8 +133,3 @@ class Bars:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "log"
-
-
-def _need_report_packages() -> None:
-    if missing := [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]:
-        raise BadOption(f"--report needs {' and '.join(missing)}: pip install 'evergraph[report]'")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import Config, Json, StateDir, Url, write_json
+from streams.cli.options import Config, Json, StateDir, Url, need_packages, write_json
 from streams.cli.recommend import ask, worker_url
 from streams.settings import load_settings
 
@@ -46,6 +46,8 @@ def explain(
     from evaluation.reporting.chains import chain_document, chain_tree, only
     from streams.worker.reasoning import told_graph
 
+    if picture:
+        need_packages("--picture", "matplotlib")
     settings = load_settings({"state_dir": state_dir}, config=config)
     address = (url or worker_url(settings)).rstrip("/")
     answer = ask(f"{address}/users/{urllib.parse.quote(user, safe='')}/reasoning")

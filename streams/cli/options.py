@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +52,12 @@ DropDuplicates = Annotated[
 
 class BadOption(ValueError):
     """Raised for an option that does not follow its rule."""
+
+
+def need_packages(option: str, *names: str) -> None:
+    """Raises `BadOption` where packages of the extra `report` are missing that an option needs."""
+    if missing := [name for name in names if find_spec(name) is None]:
+        raise BadOption(f"{option} needs {' and '.join(missing)}: pip install 'evergraph[report]'")
 
 
 def mapping(pairs: Sequence[str] | None) -> dict[str, str]:

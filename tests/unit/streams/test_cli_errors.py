@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from streams.cli import is_user_error, one_line
-from streams.cli.options import BadOption, broker_of, mapping, write_json
+from streams.cli.options import BadOption, broker_of, mapping, need_packages, write_json
 from streams.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[3]
@@ -104,3 +104,9 @@ def test_the_broker_is_the_one_set_or_that_of_the_running_worker(tmp_path: Path)
 def test_figures_are_one_json_object(tmp_path: Path) -> None:
     write_json(tmp_path / "new" / "figures.json", {"events": 3})
     assert msgspec.json.decode((tmp_path / "new" / "figures.json").read_bytes()) == {"events": 3}
+
+
+def test_what_an_option_needs_and_lacks_is_named_with_how_to_get_it() -> None:
+    need_packages("--picture", "json")
+    with pytest.raises(BadOption, match=r"^--picture needs nobody_has_this: pip install 'evergraph\[report\]'$"):
+        need_packages("--picture", "json", "nobody_has_this")
