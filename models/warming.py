@@ -5,15 +5,25 @@ What was compiled is kept on disk beside the code (or in the user's cache folder
 
 from __future__ import annotations
 
+import torch
+
 from dyngraph.events import EventType, Interaction, Item
+from dyngraph.protocols import Cause, Queries
+from models.dynllm import DynLLMConfig
+from models.llmrg.stream import StreamChainsConfig
+from models.lrd.stream_config import StreamLrdConfig
 from models.system import SystemConfig, build_engine
 
 _MINUTE = 60_000
 
 
 def warm_up() -> None:
-    """Run a throw-away engine through steps and lists of every kind. Some seconds the first time, then under one."""
-    engine = build_engine(SystemConfig(mask_seen=True))
+    """Run a throw-away engine with every source through steps and lists of every kind. Some seconds the first time,
+    then under one.
+    """
+    engine = build_engine(
+        SystemConfig(dynllm=DynLLMConfig(), chains=StreamChainsConfig(), relations=StreamLrdConfig(), mask_seen=True)
+    )
     engine.graph.catalogue.put([Item("a", title="A", brand="B", categories=("C",)), Item("b", brand="B")])
     kinds = (EventType.PURCHASE, EventType.DISLIKE, EventType.PURCHASE)
     for start in (0, 8):
@@ -24,3 +34,8 @@ def warm_up() -> None:
             ]
         )
     engine.recommend(["user 1", "nobody"])
+    # Reasons are made by loops of their own, and which source gives one here is chance: each is asked.
+    rows, ts, seq = (torch.tensor([number]) for number in (1, 16 * _MINUTE, 16))
+    queries = Queries(rows, ts, seq, engine.encoder.embed(engine.graph, rows, ts, seq), names=["user 0"])
+    for source in engine.sources:
+        source.explain(engine.graph, queries, [Cause(0, 1, feature.name) for feature in source.features])

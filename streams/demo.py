@@ -72,7 +72,8 @@ def feed(log: InteractionLog, settings: Settings, broker: str, url: str) -> Iter
         while True:
             if publishing.done():
                 publishing.result()
-            state = ask(f"{url}/state")
+            # A worker that is busy with its first steps may take a while to say how far it is.
+            state = ask(f"{url}/state", timeout_s=STALLED_S)
             shards = state["shards"]
             now_applied = sum(shard["applied_offset"] + 1 for shard in shards)
             now = time.monotonic()
