@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=30, help="length of the latency case")
     parser.add_argument("--broker", help="Kafka as host:port (default: the embedded broker)")
     parser.add_argument("--learner", choices=("inline", "trainer"), default="inline", help="who learns")
+    parser.add_argument("--no-llm", action="store_true", help="without profiles, chains, relations and their worker")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     args = parser.parse_args()
@@ -67,6 +68,7 @@ def main() -> None:
                 "clock": "log",
                 "broker": args.broker,
                 "learner": args.learner,
+                **({"profiles": False, "reasoning": False, "relations": False} if args.no_llm else {}),
                 "prefix": f"evergraph-bench-{os.getpid()}.",
             }
         )
@@ -83,6 +85,7 @@ def main() -> None:
         row |= {
             "data": log.name,
             "learning": True,
+            "llm": not args.no_llm,
             "learner": args.learner,
             "broker": "embedded" if args.broker is None else "kafka",
             **machine(),

@@ -64,12 +64,12 @@ class RefreshConfig(msgspec.Struct, frozen=True):
 
 
 class ReasoningRefreshConfig(RefreshConfig, frozen=True):
-    """The same for reasoning graphs: they follow a user event by event, and counting them costs milliseconds."""
+    """The same for reasoning graphs: they follow a user event by event, as far as the budget goes. Making one costs
+    milliseconds even where it is counted, and encoding it some in the graph worker.
+    """
 
     min_events: int = 2
     new_events: int = 1
     growth: float = 0.0
-    jobs_per_1000: int = 100
-    burst: int = 200
     newest: int = 40
     heaviest: int = 0
