@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 log = logging.getLogger(__name__)
 
@@ -102,13 +103,16 @@ class StoreFile:
             return -1
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        known = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        # In one reading: another process may be making the file just now.
+        with transaction(db, "DEFERRED"):
+            tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            known = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
         if known != [APPLICATION_ID, FORMAT]:
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] and known[0] != APPLICATION_ID:
+            if tables and known[0] != APPLICATION_ID:
                 raise StoreError(f"{self._path} is another program's database; give cache_path a file of its own")
             if known[0] == APPLICATION_ID:
                 raise sqlite3.DatabaseError(f"it has format {known[1]}, this program writes {FORMAT}")
-        db.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead(db)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA secure_delete = ON")
         if known != [APPLICATION_ID, FORMAT]:
@@ -117,11 +121,23 @@ class StoreFile:
                     for statement in _statements(SCHEMA):
                         db.execute(statement)
 
+    def _write_ahead(self, db: sqlite3.Connection) -> None:
+        """Switch to a write-ahead log. SQLite does not wait by itself for whoever is at a new file just then."""
+        give_up = time.monotonic() + self._lock_wait_s
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """One, as a whole or not at all."""
-    db.execute("BEGIN IMMEDIATE")
+def transaction(db: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
+    """One, as a whole or not at all; a deferred one waits for nobody before it writes."""
+    db.execute(f"BEGIN {kind}")
     try:
         yield
     except BaseException:

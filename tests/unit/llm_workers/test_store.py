@@ -220,6 +220,34 @@ def test_several_processes_share_a_file(tmp_path: Path) -> None:
     assert len(Store(path, MANY)) == 600
 
 
+BEGINNERS = """
+import multiprocessing, sys
+from pathlib import Path
+from llm_workers.store import Store
+fork = multiprocessing.get_context("fork")
+def begin(path, together, told):
+    together.wait()
+    store = Store(path, 10**9, lock_wait_s=20)
+    store.put("key", b"v")
+    told.put(store.figures["bypassed"])
+for number in range(40):
+    together, told, path = fork.Barrier(4), fork.SimpleQueue(), Path(sys.argv[1]) / f"{number}.sqlite"
+    beginners = [fork.Process(target=begin, args=(path, together, told)) for _ in range(4)]
+    for one in beginners:
+        one.start()
+    for one in beginners:
+        one.join()
+    assert [one.exitcode for one in beginners] == [0] * 4
+    assert [told.get() for _ in beginners] == [0] * 4
+"""
+
+
+def test_processes_that_begin_a_file_at_once_wait_for_one_another(tmp_path: Path) -> None:
+    # Forked from a process without threads: that is how they come to the same moment.
+    done = subprocess.run([sys.executable, "-c", BEGINNERS, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_threads_share_a_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "cache.sqlite", MANY)
 
