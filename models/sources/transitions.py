@@ -23,6 +23,7 @@ from models.sources.history import HistorySource
 _KINDS = ("together_now", "together", "together_long", "follows", "follows_recent", "leads_to")
 """Six ways to weigh the evidence; see :class:`TransitionSource`."""
 NOBODY: Mapping[int, float] = MappingProxyType({})
+"""What nobody took: all are counted."""
 _PROPOSING = ((1, 80), (2, 40), (3, 30), (4, 30))
 """Kind and how many items it proposes."""
 
@@ -138,17 +139,18 @@ class TransitionSource:
         Who took the rows ``own``, each so many times, is left out of all counts, as if of every pair of them it had
         been the user's doing: what only one did says nothing about what that one does.
         """
-        mine = np.zeros(len(self._audience))
-        mine[list(own)] = list(own.values())
-        had = (mine > 0).astype(np.float64)
-        count, audience = self._count.view.numpy() - mine, self._audience.view.numpy() - had
+        count, audience = self._count.view.numpy(), self._audience.view.numpy()
         found: list[list[tuple[int, str, float]]] = []
         for item in items:
             keys = self._pairs.keys_array[item]
             there = np.flatnonzero(keys)
             others, values = keys[there].astype(np.int64), self._pairs.values_array[item, there].astype(np.float64)
-            values -= had[item] * np.stack((had[others], mine[others]), axis=1)
-            scale = (np.sqrt(np.maximum(audience[item] * audience[others], 1.0)), max(float(count[item]), 1.0))
+            mine = np.array([own.get(other, 0.0) for other in others.tolist()])
+            times = own.get(item, 0.0)
+            if times:
+                values -= np.stack((mine > 0, mine), axis=1)
+            both = (audience[item] - (times > 0)) * (audience[others] - (mine > 0))
+            scale = (np.sqrt(np.maximum(both, 1.0)), max(float(count[item]) - times, 1.0))
             strongest: list[tuple[int, str, float]] = []
             for column, relation in enumerate(("together", "follows")):
                 strength = np.minimum(values[:, column] / scale[column], 1.0)

@@ -85,7 +85,9 @@ def test_a_job_carries_what_goes_together_with_the_newest_items_as_of_its_horizo
     assert not {other for other, _ in by_tea} & {"bread"}, "which only the user took with it"
     assert {relation for _, relation in by_tea} == {"together", "follows"}
     rows = rig.graph.item_ids.find(["tea", "jam"]).tolist()
-    expected = rig.transitions.partners(rows, 3, dict.fromkeys(rig.graph.item_ids.find(["bread", "tea", "jam"]), 1.0))
+    expected = rig.transitions.partners(
+        rows, 3, dict.fromkeys(rig.graph.item_ids.find(["bread", "tea", "jam"]).tolist(), 1.0)
+    )
     assert [len(found) for found in expected] == [
         sum(one.item_id == item for one in wanted.related) for item in ("tea", "jam")
     ]
