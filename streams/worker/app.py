@@ -20,6 +20,7 @@ from faust.types import TP
 from streams.settings import Settings
 from streams.topics import DEAD_LETTER_MAX_BYTES
 from streams.worker.delivery import finished_at_once
+from streams.worker.ending import ending
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = transport.app.fetch_wait_ms  # read once, when the consumer starts
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """As Faust's; broken off, the thread would never say that it ended, and the app would wait for it a minute."""
+        async with ending(self._consumer):
+            await super().on_thread_stop()
 
     def group_error(self) -> BaseException | None:
         coordinator = getattr(self._consumer, "_coordinator", None)

@@ -29,6 +29,7 @@ from streams.partitioning import partition_of
 from streams.relation_names import names_of
 from streams.settings import Settings
 from streams.topics import MIB
+from streams.worker.ending import ending
 from streams.worker.graph_agent import GraphAgent, Lane
 from streams.worker.letters import Letters, Origin
 from streams.worker.shards import ShardHost
@@ -91,7 +92,8 @@ class ArtefactTopics:
 
     async def stop(self) -> None:
         """Close the connection."""
-        await self._consumer.stop()
+        async with ending(self._consumer):
+            await self._consumer.stop()
 
     async def _begin_again_for_newcomers(self) -> None:
         caught_up = [lane for lane in self._graph.lanes.values() if lane.caught_up.is_set()]

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.codec import NULL_KEY, BadMessage
 from streams.topics import DEAD_LETTER_MAX_BYTES
+from streams.worker.ending import ending
 from streams.worker.letters import Letters, Origin
 from streams.worker.log_ends import LogEnds
 
@@ -69,7 +70,8 @@ class CompactReader:
 
     async def stop(self) -> None:
         """Close the connection."""
-        await self._consumer.stop()
+        async with ending(self._consumer):
+            await self._consumer.stop()
 
     def refuse(self, origin: Origin, bad: BadMessage) -> None:
         """A record is good for nothing."""

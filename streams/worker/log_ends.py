@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.worker.ending import ending
+
 _FETCH_WITHIN_S = 1.0
 
 
@@ -39,7 +41,8 @@ class LogEnds:
 
     async def stop(self) -> None:
         """Close the connection."""
-        await self._consumer.stop()
+        async with ending(self._consumer):
+            await self._consumer.stop()
 
     async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Per partition the first kept offset and that of the next record. Raises the client's errors."""

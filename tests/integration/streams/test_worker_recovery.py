@@ -175,6 +175,15 @@ def test_a_new_log_starts_over_and_the_state_is_kept(prefix: str, tmp_path: Path
             graph.close()
 
 
+def test_a_worker_whose_broker_is_gone_ends_soon_when_asked(prefix: str, tmp_path: Path) -> None:
+    with EmbeddedBroker(log_file=tmp_path / "broker.log") as broker, worker(broker.address, prefix, tmp_path) as graph:
+        _publish(broker.address, prefix, _events(100))
+        graph.until_applied(99)
+        broker.stop()
+        threading.Event().wait(3)  # fetches fail and are tried again
+        assert graph.end(signal.SIGTERM, timeout_s=30) == 0
+
+
 def test_a_worker_ends_by_itself_when_its_supervisor_is_gone(broker: str, prefix: str, tmp_path: Path) -> None:
     import subprocess
     import sys
