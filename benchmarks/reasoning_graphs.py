@@ -49,6 +49,7 @@ def main() -> None:
     """Parse, run what is not finished, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--users", type=int, help="only so many, drawn with seed 0; all unless given")
     parser.add_argument("--base", default="duorec", help="duorec or sasrec")
     parser.add_argument("--bases", type=Path, default=Path("out/duorec-beauty"), help="where base models are")
     parser.add_argument("--out", type=Path, default=Path("out/reasoning-graphs"))
@@ -60,11 +61,12 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    log = coded(read_log(args.data))
-    folder = args.out / f"{args.data.parent.name}-{args.base}"
+    folder = args.out / f"{args.data.name if args.data.is_dir() else args.data.parent.name}-{args.base}"
     build = KeptChains(StatisticalChains(args.text), args.out / "chains", f"statistical {args.text}")
-    made_with = {"log": log.digest, "text model": args.text}
     try:
+        log = coded(read_log(args.data))
+        log = log if args.users is None else log.some_users(args.users)
+        made_with = {"log": log.digest, "text model": args.text}
         bases, rows = Outcomes(args.bases, {"log": log.digest}), Outcomes(folder, made_with)
     except ValueError as fault:
         parser.error(str(fault))

@@ -96,6 +96,16 @@ class CodedLog:
             catalogue={new: self.catalogue[row] for new, row in enumerate(known_items, 1) if row in self.catalogue},
         )
 
+    def some_users(self, count: int, seed: int = 0) -> CodedLog:
+        """All rows of ``count`` users, drawn without replacement, as if there had been no others.
+
+        Raises ValueError for a count that is not from 1 to the users there are.
+        """
+        if not 1 <= count <= self.n_users:
+            raise ValueError(f"users: {count} of {self.n_users:,}; draw from 1 to {self.n_users}")
+        drawn = np.random.default_rng(seed).choice(self.n_users, count, replace=False) + 1
+        return self.only(np.isin(self.users, drawn))
+
     @functools.cached_property
     def group(self) -> NDArray[np.int64]:
         """``[N]`` each row's group."""

@@ -11,7 +11,7 @@ from evaluation.reasoning.outcomes import Run
 
 
 class TrainingBar:
-    """A bar over the updates of the epoch at hand, on standard error."""
+    """A bar over the updates of the epoch at hand, on standard error; a line per epoch where that is no terminal."""
 
     def __init__(self, run: Run) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -32,3 +32,5 @@ class TrainingBar:
         """After each update."""
         told = f"{self._name}, epoch {epoch}: loss {loss:.3f}"
         self._bar.update(self._task, completed=done, total=updates, description=told)
+        if done == updates and not self._bar.console.is_terminal:
+            self._bar.console.print(told)

@@ -79,6 +79,22 @@ def test_a_log_without_some_rows_is_what_coding_the_others_gives() -> None:
     assert rest.order.tolist() == [1, 3, 4]
 
 
+def test_some_users_bring_all_their_rows_and_nobody_elses() -> None:
+    log = drawn(200)
+    some = log.some_users(3)
+    assert some.n_users == 3
+    assert some.digest == log.some_users(3).digest != log.some_users(3, seed=1).digest
+    theirs = [row for row, user in enumerate(log.users) if log.user_ids[user] in some.user_ids[1:]]
+    assert some.order.tolist() == log.order[theirs].tolist()
+    assert log.some_users(log.n_users).digest == log.digest
+
+
+@pytest.mark.parametrize("count", [0, -1, 10_000])
+def test_more_users_than_there_are_or_none_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"users: {count} of "):
+        drawn(200).some_users(count)
+
+
 def test_the_digest_tells_logs_apart_that_differ_in_ids_alone() -> None:
     assert small("ann:a@1").digest == small("ann:a@1").digest
     assert len({small(text).digest for text in ("ann:a@1", "ann:b@1", "bob:a@1", "ann:a@2")}) == 4
