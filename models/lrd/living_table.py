@@ -52,8 +52,8 @@ class LivingTable:
     def called(self, slot: int) -> str:
         """What reasons call a latent slot of the network (from 0)."""
         number = self._place_of[slot] + 1
-        name = self._name(number) or f"latent relation {number}"
-        return f"‘{name}’ (latent relation {number})" if not name.startswith("latent") else name
+        name = self._name(number)
+        return f"‘{name}’ (latent relation {number})" if name else f"latent relation {number}"
 
     @property
     def shown(self) -> RelationTable | None:

@@ -283,6 +283,7 @@ class GraphWorker:
     async def _close_lane(self, partition: int) -> None:
         lane = self.graph.lanes.pop(partition)
         self._makers.pop(partition, None)
+        self.relations.left(partition)
         await lane.stop()
         for task in self._lane_tasks.pop(partition):
             task.cancel()

@@ -30,6 +30,10 @@ class RelationsPublisher:
         key = message.entity_id.encode()
         await self._app.producer.send(self._topic, key, encode(message), None, None, None)
 
+    def left(self, partition: int) -> None:
+        """Another worker has the partition now, and may publish: what was sent from here says nothing any more."""
+        self._published.pop(partition, None)
+
 
 def relations_message(table: RelationTable, partition: int) -> Relations:
     """The published form."""

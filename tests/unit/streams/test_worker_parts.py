@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from dyngraph.relations import RelationSlot, RelationTable
+from streams.settings import Settings
 from streams.worker.acks import HeldEvents
 from streams.worker.catchup import CatchUp
 from streams.worker.counters import Counters, Rate
@@ -19,6 +21,7 @@ from streams.worker.delivery import Begun, finished_at_once
 from streams.worker.erasures import Erasures
 from streams.worker.exit_codes import ExitCode
 from streams.worker.intake import Intake
+from streams.worker.relations import RelationsPublisher
 from streams.worker.shard_lock import ShardInUseError, ShardLock
 from streams.worker.watchdog import Judge, Pulse
 
@@ -276,3 +279,27 @@ def test_rates_and_waits_are_told_from_recent_things_only() -> None:
     assert counters.describe()["event_to_list_ms"] == {"p50": None, "p99": None}
     counters.list_ms.extend(float(wait) for wait in range(1, 101))
     assert counters.describe()["event_to_list_ms"] == {"p50": 50.0, "p99": 99.0}
+
+
+# --- latent relations -------------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_published_once_and_again_when_the_partition_was_away() -> None:
+    sent: list[bytes] = []
+
+    async def send(topic: str, key: bytes, *_: object) -> None:
+        sent.append(key)
+
+    publisher = RelationsPublisher(cast(Any, SimpleNamespace(producer=SimpleNamespace(send=send))), Settings())
+    table = RelationTable(1, 5, 0, (RelationSlot(bytes(2), 1.0, ()),), "statistical")
+
+    async def through() -> None:
+        await publisher.publish(0, None)
+        await publisher.publish(0, table)
+        await publisher.publish(0, table)
+        await publisher.publish(1, table)
+        publisher.left(0)
+        await publisher.publish(0, table)
+
+    asyncio.run(through())
+    assert sent == [b"shard-0", b"shard-1", b"shard-0"]

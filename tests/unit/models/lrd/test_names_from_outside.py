@@ -62,6 +62,11 @@ def test_given_names_are_told_and_where_there_is_none_the_counted_one(table: Liv
     assert called(table)[0] == "‘refill of’ (latent relation 1)"
 
 
+def test_a_name_may_begin_as_numbers_do(table: LivingTable) -> None:
+    table.take(names(table, ("latent heat of", "", "")))
+    assert called(table)[0] == "‘latent heat of’ (latent relation 1)"
+
+
 @pytest.mark.parametrize(
     ("said", "of", "why"),
     [
