@@ -74,7 +74,10 @@ def main() -> None:
         name += f"-shuffled-{args.shuffle}"
     log = coded(read_log(path))
     budget = replace(Budget(), epochs=args.epochs)
-    study = Study(log, name, args.out, common=common, budget=budget, shuffle=args.shuffle)
+    try:
+        study = Study(log, name, args.out, common=common, budget=budget, shuffle=args.shuffle)
+    except ValueError as fault:
+        parser.error(str(fault))
     rows, seeds = rows_of(args.rows), [int(seed) for seed in args.seeds.split(",")]
     runs = carried_out(study, rows, seeds, only_kept=args.show)
     console = Console(width=None if sys.stdout.isatty() else 220)

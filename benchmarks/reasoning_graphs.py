@@ -66,7 +66,7 @@ def main() -> None:
     try:
         log = coded(read_log(args.data))
         log = log if args.users is None else log.some_users(args.users)
-        made_with = {"log": log.digest, "text model": args.text}
+        made_with = {"log": log.digest, "catalogue": log.catalogue_digest, "text model": args.text}
         bases, rows = Outcomes(args.bases, {"log": log.digest}), Outcomes(folder, made_with)
     except ValueError as fault:
         parser.error(str(fault))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class Catalogue:
         self._ids = rows
         self._items: dict[str, Item] = {}
         self._changed: set[str] = set()
+        self._changed_at: dict[str, int] = {}
+        """By item, the version since which it is as it is; the latest change last."""
         self._rewritten = rows.rewritten
         self._start()
 
@@ -48,14 +51,12 @@ class Catalogue:
         """Add or replace descriptions."""
         for item in items:
             self._items[item.item_id] = item
-            self._changed.add(item.item_id)
-            self.version += 1
+            self._note(item.item_id)
 
     def remove(self, item_id: str) -> None:
         """Forget a description; an item unknown to the catalogue may still be recommended."""
         if self._items.pop(item_id, None) is not None:
-            self._changed.add(item_id)
-            self.version += 1
+            self._note(item_id)
 
     def get(self, item_id: str) -> Item | None:
         """An item's description, None where there is none."""
@@ -69,6 +70,17 @@ class Catalogue:
         """The item's title, or its id where the catalogue has none."""
         item = self._items.get(item_id)
         return item.title if item and item.title else item_id
+
+    def changed_since(self, version: int) -> list[str]:
+        """Ids of the items whose entries changed after :attr:`version` was this, sorted."""
+        newest_first = reversed(self._changed_at.items())
+        return sorted(item_id for item_id, _ in takewhile(lambda change: change[1] > version, newest_first))
+
+    def _note(self, item_id: str) -> None:
+        self.version += 1
+        self._changed.add(item_id)
+        self._changed_at.pop(item_id, None)
+        self._changed_at[item_id] = self.version
 
     # -- by row -----------------------------------------------------------------------------------------------
 

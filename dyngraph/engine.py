@@ -118,6 +118,7 @@ class Engine:
         self.baselines = list(baselines)
         self.scorers = list(scorers)
         self.met = met or MetItems()
+        self.graph.reasoning.met = self.met.kinds
         self.rerank = rerank
         self.explorer = explorer
         self.seed = seed

@@ -54,7 +54,7 @@ class DynamicGraph:
         self.catalogue = Catalogue(self.item_ids)
         self.texts = TextVectors(self.item_ids, text_dim)
         self.profiles = ProfileStore(self.user_ids, profile_dim)
-        self.reasoning = ReasoningStore(self.user_ids, concept_dim)
+        self.reasoning = ReasoningStore(self.user_ids, self.item_ids, self.users, concept_dim)
         self.relation_names = GivenNames()
         self.horizon = BEGINNING
         self.events = 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dyngraph.ids import IdTable
+from dyngraph.nodes import NodeStore
 from dyngraph.reasoning import NO_STEP, ReasoningGraph
 from dyngraph.state import State
 from dyngraph.versions import Found, Horizons, Versions
@@ -19,16 +21,23 @@ MOST_IMAGINED = 32
 MOST_CONCEPTS = 2 * MOST_STEPS
 BEST_SCORE = 100.0
 
+Met = Callable[[Tensor, Tensor], Tensor]
+"""``[U, C]``, not 0 where user rows ``[U]`` had an event with item rows ``[U, C]``."""
+
 
 class ReasoningStore:
     """The last versions of each user's reasoning graph, see :class:`dyngraph.versions.Versions`."""
 
-    def __init__(self, rows: IdTable, width: int) -> None:
-        """Of users in ``rows``, with concept vectors of ``width`` numbers; with width 0 no graph fits."""
+    def __init__(self, rows: IdTable, items: IdTable, users: NodeStore, width: int) -> None:
+        """Of users in ``rows``, of whose events ``users`` tells, with ``items``, and with concept vectors of ``width``
+        numbers; with width 0 no graph fits.
+        """
         self.width = width
+        self.met: Met | None = None
+        """What users have met, set by who counts it; without it a chain is not asked whose items it is about."""
         self.refused: Counter[str] = Counter()
         """Graphs not taken since the start, by reason, see :meth:`judge`; the shard does not count ``known`` ones."""
-        self._ids = rows
+        self._ids, self._items, self._users = rows, items, users
         self._kept = Versions(ReasoningGraph)
 
     def __len__(self) -> int:
@@ -42,13 +51,19 @@ class ReasoningStore:
 
     def judge(self, graph: ReasoningGraph) -> str:
         """Why a graph cannot be taken, empty if it can: ``unfit`` (see :func:`faults`, or vectors of another width),
-        ``stranger`` (no user of the graph), ``known`` (this very version is kept), ``stale`` (another as new is kept).
+        ``stranger`` (no user of the graph), ``ahead`` (its horizon is one that the user has not reached), ``untouched``
+        (a step is about an item that the user never met), ``known`` (this very version is kept), ``stale`` (another as
+        new is kept).
         """
         if not self._fits(graph):
             return "unfit"
         row = int(self._ids.find([graph.user_id])[0])
         if not row:
             return "stranger"
+        if graph.ts > max(int(self._users.last_ts[row]), 0) or graph.events > int(self._users.events[row]):
+            return "ahead"
+        if not self._touched(row, graph):
+            return "untouched"
         if graph.ts > self._kept.newest_ts(row):
             return ""
         return "known" if graph in self._kept.of(row) else "stale"
@@ -84,6 +99,13 @@ class ReasoningStore:
         """One user's newest version; with ``before_ts`` (ms) the newest with an earlier horizon."""
         place = self._kept.newest(row, before_ts)
         return None if place is None else self._kept.of(row)[place]
+
+    def _touched(self, row: int, graph: ReasoningGraph) -> bool:
+        """Whether the user has met what the steps are about."""
+        if self.met is None or not graph.steps:
+            return True
+        items = torch.as_tensor(self._items.find(sorted({step.item_id for step in graph.steps})))
+        return bool(((items > 0) & (self.met(torch.tensor([row]), items.unsqueeze(0))[0] != 0)).all())
 
     def _fits(self, graph: ReasoningGraph) -> bool:
         if next(faults(graph), None) is not None or len(graph.vectors) != 2 * len(graph.concepts) * self.width:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -147,6 +148,14 @@ class CodedLog:
             for text in ids:
                 encoded = text.encode("utf-8", "surrogatepass")
                 parts.update(len(encoded).to_bytes(4, "little") + encoded)
+        return parts.hexdigest()
+
+    @functools.cached_property
+    def catalogue_digest(self) -> str:
+        """sha256 of what is known of the items, by row: figures of what reads it depend on it too."""
+        parts = hashlib.sha256()
+        for row, item in sorted(self.catalogue.items()):
+            parts.update(row.to_bytes(8, "little") + msgspec.msgpack.encode(item, order="sorted"))
         return parts.hexdigest()
 
 

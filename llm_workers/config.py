@@ -33,6 +33,9 @@ class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Who makes reasoning graphs. Empty: the endpoint where that makes profiles, else counting: a graph takes several
     answers per event, and the embedded model's are slow and no better than chance."""
 
+    told_attributes: str = "age,age_group,country,gender,interests,language,occupation"
+    """Which attributes of a user a model is told, by name, with commas between; no other leaves the house."""
+
     # --- the endpoint
     base_url: str = OPENAI_URL
     """Of any server that speaks OpenAI's chat completions, with its version part."""
@@ -80,6 +83,11 @@ class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     embeddings_tokens_per_minute: int = 0
     """0: no limit."""
     usd_per_million_embedded: float = 0.0
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The names in :attr:`told_attributes`."""
+        return frozenset(name.strip() for name in self.told_attributes.split(",")) - {""}
 
     def __post_init__(self) -> None:
         if self.producer not in get_args(ProducerName):

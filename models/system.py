@@ -88,12 +88,13 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
         config.popularity_half_life * DAY_MS,
         propose=None if config.candidates == "all" else 40,
     )
+    met = MetItems()
     # What asks the history how things stood before a batch has to observe the batch before the history does.
     sources: list[Source] = [
         GraphSource(encoder),
         *([ProfileSource(_dynllm(config, encoder, graph))] if config.dynllm is not None else []),
         *([ChainSource(_chains(config, encoder, graph))] if config.chains is not None else []),
-        *([RelationSource(_relations(config, graph), history)] if config.relations is not None else []),
+        *([RelationSource(_relations(config, graph, met), history)] if config.relations is not None else []),
         TransitionSource(history),
         NewcomerSource(history),
         AttributeSource(history),
@@ -108,7 +109,6 @@ def build_engine(config: SystemConfig | None = None) -> Engine:
         raise ValueError("candidates = all come from the source popularity, which --without names; keep one of the two")
     ranked = [source for source in sources if source.name not in config.without]
     features = [feature for source in ranked for feature in source.features]
-    met = MetItems()
     varied = MaximalMarginalRelevance(config.diversity, lambda: encoder.item_vectors)
     explorer = ExplorationSlot(config.exploration, met, config.seed)
     return Engine(
@@ -145,10 +145,10 @@ def _chains(config: SystemConfig, encoder: TGN, graph: DynamicGraph) -> OnlineCh
     return OnlineChains(made, lambda: encoder.item_vectors, graph.texts)
 
 
-def _relations(config: SystemConfig, graph: DynamicGraph) -> OnlineRelations:
+def _relations(config: SystemConfig, graph: DynamicGraph, met: MetItems) -> OnlineRelations:
     assert config.relations is not None
     method = msgspec.structs.replace(config.relations.method, seed=config.seed)
-    return OnlineRelations(msgspec.structs.replace(config.relations, method=method), graph.texts)
+    return OnlineRelations(msgspec.structs.replace(config.relations, method=method), graph.texts, met)
 
 
 def _dynllm(config: SystemConfig, encoder: TGN, graph: DynamicGraph) -> DynLLM:

@@ -27,8 +27,10 @@ _KEPT = (
 
 
 class KeptChains:
-    """A :class:`~evaluation.reasoning.rows.ChainBuilding` before another one, which is asked once for each log, split
-    and threshold, and anew when its code has changed. ``name`` tells builders with other settings apart."""
+    """A :class:`~evaluation.reasoning.rows.ChainBuilding` before another one, which is asked once for each log,
+    catalogue, split and threshold, and anew when its code has changed. ``name`` tells builders with other settings
+    apart.
+    """
 
     def __init__(self, build: ChainBuilding, folder: Path, name: str) -> None:
         self._build, self._folder = build, folder
@@ -47,7 +49,7 @@ class KeptChains:
         return chains
 
     def _key(self, log: CodedLog, data: HeldOutHistories, threshold: float | None) -> str:
-        parts = hashlib.sha256(f"{self._name} {threshold} {log.digest}".encode())
+        parts = hashlib.sha256(f"{self._name} {threshold} {log.digest} {log.catalogue_digest}".encode())
         for array in (data.rows, data.learned, data.validation, data.tests):
             parts.update(np.ascontiguousarray(array).tobytes())
         return parts.hexdigest()[:24]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from safetensors.numpy import load_file, save_file
 
+from evaluation.made_with import say_made_with
 from evaluation.reasoning.full_ranking import FullRanks, figures
 from evaluation.reasoning.held_out import Order
 from evaluation.reasoning.training import Progress
@@ -51,18 +52,8 @@ class Outcomes:
         Raises ValueError for a folder whose runs were made with something else: they cannot be compared.
         """
         self.folder = folder
-        if not made_with:
-            return
-        path = folder / "made-with.json"
-        found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-        for name, value in made_with.items():
-            if found.setdefault(name, value) != value:
-                raise ValueError(
-                    f"{folder} holds runs made with {name} {found[name]!r}, not {value!r}: "
-                    "runs of one folder must be comparable, so name another folder"
-                )
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found, indent=1))
+        if made_with:
+            say_made_with(folder, made_with)
 
     def add(self, run: Run, ranks: FullRanks, progress: Progress, weight: float | None = None) -> RunOutcome:
         """Keep a finished run."""

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from dyngraph.relations import RelationTable
 from evaluation.coded import CodedLog
 from evaluation.intervals import Difference, paired_difference
+from evaluation.made_with import say_made_with
 from evaluation.metrics import gains, hits
 from evaluation.profiles.stock import TextModel
 from evaluation.relations.rows import ROWS, Row
@@ -34,7 +35,11 @@ class Study:
     def __init__(
         self, log: CodedLog, data: str, folder: Path, *, common: LrdConfig, budget: Budget, shuffle: int | None = None
     ) -> None:
-        """``data`` names the set, and how it is shuffled, in file names and tables; ``folder`` keeps the runs."""
+        """``data`` names the set, and how it is shuffled, in file names and tables; ``folder`` keeps the runs.
+
+        Raises ValueError where it has runs of another log or catalogue by this name.
+        """
+        say_made_with(folder / data, {"log": log.digest, "catalogue": log.catalogue_digest})
         self.data = data
         self._log, self._folder, self._common, self._budget = log, folder, common, budget
         self._world = world_of(log, history=common.history, shuffle=shuffle)

@@ -48,20 +48,23 @@ def link_prompt(
     taken: Sequence[Told], item: Told, attributes: Sequence[tuple[str, str]] = (), *, owner: str = ""
 ) -> Prompt:
     """Why was ``item`` taken after ``taken`` (oldest first; the newest are kept while there is room)?"""
-    room, kept = MOST_BYTES, list[dict[str, Any]]()
-    for told in reversed(taken[-MOST_TAKEN:]):
-        entry = {"n": told.number, **_described(told.item)}
-        if told.came_from:
-            entry |= {"from": told.came_from, "because": quoted(told.reason, REASON)}
-        room -= len(data_document(entry).encode()) + 1
-        if room < 0:
-            break
-        kept.append(entry)
-    content: dict[str, Any] = {"taken": kept[::-1], "item": {"n": item.number, **_described(item.item)}}
+    entries = [_of_taken(told) for told in with_room(taken)]
+    content: dict[str, Any] = {"taken": entries, "item": {"n": item.number, **_described(item.item)}}
     if attributes:
         said = {quoted(name, PHRASE): quoted(value, PHRASE) for name, value in attributes[:MOST_ATTRIBUTES]}
         content["customer"] = said
     return _prompt(LINK, content, owner)
+
+
+def with_room(taken: Sequence[Told]) -> Sequence[Told]:
+    """Those of ``taken`` that :func:`link_prompt` tells: the newest, while there is room."""
+    room, count = MOST_BYTES, 0
+    for told in reversed(taken[-MOST_TAKEN:]):
+        room -= len(data_document(_of_taken(told)).encode()) + 1
+        if room < 0:
+            break
+        count += 1
+    return taken[len(taken) - count :]
 
 
 def diverge_prompt(chain: Sequence[Told], most: int, *, owner: str = "") -> Prompt:
@@ -95,6 +98,13 @@ def texts_in(prompt: Prompt) -> Iterator[str]:
             waiting += part.values()
         elif isinstance(part, list):
             waiting += part
+
+
+def _of_taken(told: Told) -> dict[str, Any]:
+    entry = {"n": told.number, **_described(told.item)}
+    if told.came_from:
+        entry |= {"from": told.came_from, "because": quoted(told.reason, REASON)}
+    return entry
 
 
 def _of_chain(told: Told, reason: str) -> dict[str, Any]:

@@ -191,6 +191,8 @@ def _new_items(request: ReasoningRequest, previous: ReasoningGraph | None, steps
     if previous is not None:
         seen = {(step.item_id, step.ts) for step in previous.steps}
         unseen = request.events - previous.events
-        past = [item for item in past if item.ts >= previous.ts and (item.item_id, item.ts) not in seen]
+        # A late event belongs in too; what is older than all steps was dropped, or never looked at.
+        begin = previous.steps[0].ts if previous.steps else previous.ts
+        past = [item for item in past if item.ts >= begin and (item.item_id, item.ts) not in seen]
         past = past[-unseen:] if unseen else []
     return past[-steps.most :]

@@ -9,28 +9,16 @@ a link is not that says more than a kind of reason in words besides the two item
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 
 import msgspec
 
 from llm_workers.protocols import PastItem
 from llm_workers.reasoning.facts import Facts, text_of
+from llm_workers.reasoning.words import KINDS_OF_REASON, words
 from llm_workers.store import Store
 
 LEAST_SCORE = 60.0
-_KINDS = """
-a accessories accessory addition alike alternative an and another as attribute belongs brand by categories category
-collection color colour combination combined combines companion complement complementary complements completes for
-continuation fits follow follows from goes in is item items kind like line maker match matched matches matching near
-next of on or pair paired pairs part product products range refill related replacement replaces same second series
-set share shared shares similar similarity step style substitute than the theme to together topic type upgrade use
-used uses variant variation variety version with
-"""
-KINDS_OF_REASON = frozenset(_KINDS.split())
-"""Words that a relation may have besides the items' own: they tell why one thing comes after another, and of nobody."""
-_WORD = re.compile(r"[^\s!-/:-@\[-`{-~]+")
-"""Whatever stands between blanks and ASCII punctuation: no sign of another script is passed over."""
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -51,8 +39,8 @@ def tells_of_nobody(link: Known, earlier: PastItem, later: PastItem) -> bool:
     """
     own = set[str]()
     for item in (earlier, later):
-        own |= _words(item.title, item.brand, *item.categories)
-    return _words(link.concept) <= own and _words(link.relation) <= own | KINDS_OF_REASON
+        own |= words(item.title, item.brand, *item.categories)
+    return words(link.concept) <= own and words(link.relation) <= own | KINDS_OF_REASON
 
 
 class KnowledgeBase:
@@ -79,15 +67,19 @@ class KnowledgeBase:
         return best
 
     def keep(self, earlier: PastItem, later: PastItem, link: Known, facts: Facts) -> None:
-        """Remember a link, unless it scored too little or its words could tell of who took the items."""
+        """Remember a link, unless a better one is known, it scored too little or its words could tell of who took the
+        items.
+        """
         if link.score < self._least:
             self.figures["too_low"] += 1
             return
         if not tells_of_nobody(link, earlier, later):
             self.figures["too_personal"] += 1
             return
-        self._store.put(self._key(earlier, later, facts), msgspec.json.encode(link))
-        self.figures["kept"] += 1
+        key = self._key(earlier, later, facts)
+        if (known := self._get(key)) is None or known.score < link.score:
+            self._store.put(key, msgspec.json.encode(link))
+            self.figures["kept"] += 1
 
     def _get(self, key: str) -> Known | None:
         raw = self._store.get(key)
@@ -106,7 +98,3 @@ class KnowledgeBase:
         sides = [(item.item_id, text_of(item)) for item in (earlier, later)]
         content = [*self._by, sides, sorted(facts.request.attributes)]
         return f"link/{hashlib.blake2b(msgspec.json.encode(content), digest_size=20).hexdigest()}"
-
-
-def _words(*texts: str) -> set[str]:
-    return {word for text in texts for word in _WORD.findall(text.casefold())}

@@ -7,12 +7,15 @@ from collections.abc import Sequence, Set
 from dyngraph.reasoning import Step
 from llm_workers.asking import AskingModel
 from llm_workers.cache import AnswerCache
-from llm_workers.prompts.chains import VERSION, Told, diverge_prompt, fill_prompt, link_prompt, score_prompt
+from llm_workers.prompts.chains import VERSION, Told, diverge_prompt, fill_prompt, link_prompt, score_prompt, with_room
 from llm_workers.protocols import Answerer, PastItem, ProducerName, Prompt
 from llm_workers.reasoning.answers import read_filling, read_links, read_names, read_score
 from llm_workers.reasoning.facts import Facts, text_of
 from llm_workers.reasoning.protocol import Filled, Idea, Masked, Original, Part, Proposal
 from llm_workers.reasoning.settings import MOST_CHAIN, ReasoningSettings
+
+NOT_SHOWN = -2
+"""Place of a step that the question did not tell of."""
 
 
 class LlmReasoner(AskingModel):
@@ -22,6 +25,7 @@ class LlmReasoner(AskingModel):
     """
 
     hides: tuple[Part, ...] = ("item", "concept")
+    reads_words = True
 
     def __init__(
         self,
@@ -49,10 +53,17 @@ class LlmReasoner(AskingModel):
             Told(facts.item(step.item_id), place + 1, step.came_from + 1, step.relation, step.concept, step.reason)
             for place, step in enumerate(steps)
         ]
-        request = facts.request
-        prompt = link_prompt(taken, Told(item, len(steps) + 1), request.attributes, owner=request.user_id)
+        request, own = facts.request, len(steps) + 1
+        told = with_room(taken)
+        prompt = link_prompt(told, Told(item, own), request.attributes, owner=request.user_id)
         links = read_links(prompt, await self._answer(prompt)).links
-        return [Proposal(link.came_from - 1, link.relation, link.concept, link.reason) for link in links]
+        numbers = {0, own, *(one.number for one in told)}
+        return [
+            Proposal(
+                link.came_from - 1 if link.came_from in numbers else NOT_SHOWN, link.relation, link.concept, link.reason
+            )
+            for link in links
+        ]
 
     async def diverge(self, facts: Facts, chain: Sequence[Step], barred: Set[str]) -> list[Idea]:
         """Raises :class:`~llm_workers.protocols.LlmError`. A chain without text costs no call."""

@@ -15,6 +15,8 @@ from llm_workers.vectors.items import encode_items
 
 CUT_OFF = 0.5
 """Least cosine of a name and an item's text."""
+EQUAL = 1e-6
+"""Cosines that differ by no more are of equal texts."""
 
 
 class VectorMatcher:
@@ -54,12 +56,18 @@ class VectorMatcher:
         return 0.0 if row is None or column is None else float(self._vectors[row] @ self._vectors[column])
 
     async def match(self, names: Sequence[str], barred: Set[str]) -> list[Match | None]:
-        """The most similar item that is not barred, if its cosine reaches the cut-off; of equal ones the first put."""
+        """The most similar item that is not barred, if its cosine reaches the cut-off; of equal ones the first by
+        id, whichever was put first.
+        """
         if not names or not self._ids:
             return [None] * len(names)
         wanted = await asyncio.to_thread(self._encoder.encode, list(names))
         cosines = wanted.astype(np.float32) @ self._vectors[: len(self._ids)].T
         cosines[:, [row for item_id in barred if (row := self._rows.get(item_id)) is not None]] = -np.inf
-        best = cosines.argmax(axis=1)
-        found = zip(best.tolist(), cosines[np.arange(len(names)), best].tolist(), strict=True)
-        return [Match(self._ids[row], min(cosine, 1.0)) if cosine >= self._cut_off else None for row, cosine in found]
+        return [self._best(one) for one in cosines]
+
+    def _best(self, cosines: NDArray[np.float32]) -> Match | None:
+        most = float(cosines.max())
+        if most < self._cut_off:
+            return None
+        return Match(min(self._ids[row] for row in np.flatnonzero(cosines >= most - EQUAL)), min(most, 1.0))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from llm_workers.protocols import Answer, Answerer, Prompt, Spent
 
+MOST_OWNERS = 10_000
+
 
 class MeteredAnswerer:
-    """Asks ``answerer``, and remembers what each user's questions took until that is taken."""
+    """Asks ``answerer``, and remembers what each user's questions took until that is taken; of :data:`MOST_OWNERS`
+    users, those asked about last: for some nothing ever succeeds.
+    """
 
     def __init__(self, answerer: Answerer) -> None:
         self._answerer = answerer
@@ -23,7 +27,10 @@ class MeteredAnswerer:
         """Raises :class:`~llm_workers.protocols.LlmError`."""
         answer = await self._answerer.answer(prompt)
         self.spent = _sum(self.spent, answer.spent)
-        self._spent_on[prompt.owner] = _sum(self._spent_on.get(prompt.owner, Spent()), answer.spent)
+        before = self._spent_on.pop(prompt.owner, Spent())
+        self._spent_on[prompt.owner] = _sum(before, answer.spent)
+        if len(self._spent_on) > MOST_OWNERS:
+            del self._spent_on[next(iter(self._spent_on))]
         return answer
 
     def take(self, user_id: str) -> Spent:

@@ -98,6 +98,11 @@ class Reasoner(Protocol):
         """What may be masked for it."""
         ...
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether relations and concepts are words to it, so that those of a masked part must not be told."""
+        ...
+
     async def link(self, facts: Facts, steps: Sequence[Step], item: PastItem) -> Sequence[Proposal]:
         """Why the user took ``item`` after ``steps``, the best proposal first; none if nothing connects them."""
         ...

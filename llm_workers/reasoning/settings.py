@@ -6,6 +6,8 @@ import math
 
 import msgspec
 
+from dyngraph.reasoning_store import MOST_IMAGINED, MOST_STEPS
+
 MOST_CHAIN = 4
 """Steps of a chain that are looked at before a masked one: older ones say little."""
 
@@ -39,3 +41,10 @@ class ReasoningSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be {least} or more")
         if self.most_pending < 0:
             raise ValueError(f"most_pending = {self.most_pending!r}: must be 0 or more")
+        if self.most_steps > MOST_STEPS:
+            raise ValueError(f"most_steps = {self.most_steps!r}: a graph has room for {MOST_STEPS}; the default is 50")
+        if self.most_imagined + self.most_pending > MOST_IMAGINED:
+            raise ValueError(
+                f"most_imagined + most_pending = {self.most_imagined} + {self.most_pending}: a graph has room for "
+                f"{MOST_IMAGINED} together; the defaults are 12 and 3"
+            )

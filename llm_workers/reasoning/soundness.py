@@ -7,10 +7,13 @@ import re
 
 from dyngraph.reasoning import NO_STEP, ReasoningGraph
 
+_PERSON = r"(?i:user|customer|client|shopper|account|member|buyer|reviewer)s?(?:'s)?"
 _SOMEBODY = re.compile(
-    r"\b(?:user|customer|client|shopper|account|member)s?[\s_#:.\-]*(?:id|no|number|name)?[\s_#:.\-]*\d+"
-    r"|[\w.+-]+@[\w-]+\.\w+|(?<!\w)@\w{2,}",
-    re.IGNORECASE,
+    rf"\b{_PERSON}(?i:[\s_#:.\-]*(?:id|no|number|named?|called)?[\s_#:.\-]*\d+)"  # user 42, customer no. 7
+    rf"|\b{_PERSON}[\s_#:\-]+(?i:(?:id|named|called)[\s_#:\-]+)?"
+    r"(?:[A-Z][a-z]+\b|\w*\d\w*|\w+_\w+)"  # User Maria, user u42
+    r"|[\w.+-]+@[\w-]+\.\w+|(?<!\w)@\w{2,}"  # anna@mail.example, @berta
+    r"|\b(?=\w*\d)(?=\w*[A-Z])[A-Z\d]{12,}\b"  # A3SGXH7AUHU8GW
 )
 
 
@@ -33,9 +36,12 @@ def fault_of(graph: ReasoningGraph) -> str:
 
 
 def names_somebody(*texts: str) -> bool:
-    """Whether a text names a person by a number, a handle or an e-mail address: no reason needs one.
+    """Whether a text names a person by a number, an id, a handle, an e-mail address, or a name after what shops call
+    people: no reason needs one. A first name alone cannot be told from a brand.
 
-    >>> names_somebody("As user 42 did"), names_somebody("Goes with the polish, 42 ml")
-    (True, False)
+    >>> names_somebody("As user 42 did"), names_somebody("As Customer Maria Lopez did")
+    (True, True)
+    >>> names_somebody("Goes with the polish, 42 ml"), names_somebody("What the customer needs next")
+    (False, False)
     """
     return any(_SOMEBODY.search(text) for text in texts)

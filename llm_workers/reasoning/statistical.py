@@ -30,6 +30,8 @@ class StatisticalReasoner:
     model_id = "evidence"
     prompt_version = "evidence.v1"
     hides: tuple[Part, ...] = ("item",)
+    reads_words = False
+    """Relations are kinds of evidence, concepts terms of the catalogue: :meth:`fill` says what is left out of each."""
 
     def __init__(self, weigher: Weigher | None = None, settings: ReasoningSettings | None = None) -> None:
         self.weigher = weigher or Weigher()

@@ -7,11 +7,13 @@ import math
 from collections.abc import Sequence, Set
 
 from dyngraph.reasoning import Step
+from llm_workers.prompts.chains import MASK
 from llm_workers.protocols import LlmError, PastItem
 from llm_workers.reasoning.facts import Facts, text_of
 from llm_workers.reasoning.figures import Figures
 from llm_workers.reasoning.protocol import Filled, Masked, Original, Part, Reasoner
 from llm_workers.reasoning.settings import ReasoningSettings
+from llm_workers.reasoning.words import KINDS_OF_REASON, without, words
 
 
 class Verifier:
@@ -38,18 +40,25 @@ class Verifier:
         if not self._settings.verify:
             return 100.0
         hides = self._part(path[-1].item_id, item.item_id, concept, text_of(item))
+        original = Original(text_of(item), item.item_id) if hides == "item" else Original(concept)
+        if self._reasoner.reads_words:
+            relation, concept = self._concealed(facts, path, original.text, relation, concept)
         masked = (
             Masked(tuple(path), "item", relation, concept, None, tuple(among), barred)
             if hides == "item"
             else Masked(tuple(path), "concept", relation, "", item, (), barred)
         )
-        original = Original(text_of(item), item.item_id) if hides == "item" else Original(concept)
         score = await self._agreement(facts, masked, original)
         score = min(max(score, 0.0), 100.0) if math.isfinite(score) else 0.0
         held_up = score >= self._settings.threshold
         self._figures.verified += held_up
         self._figures.dropped += not held_up
         return score if held_up else None
+
+    def _concealed(self, facts: Facts, path: Sequence[Step], hidden: str, *told: str) -> list[str]:
+        """``told`` without the words of ``hidden`` that only it brings: those of the chain, and of any reason, stay."""
+        known = words(*(facts.text(step.item_id) for step in path)) | KINDS_OF_REASON
+        return [without(text, words(hidden) - known, MASK) for text in told]
 
     async def _agreement(self, facts: Facts, masked: Masked, original: Original) -> float:
         calls = self._figures.calls
@@ -68,7 +77,9 @@ class Verifier:
 
     def _part(self, earlier: str, later: str, concept: str, text: str) -> Part:
         """What to mask: by chance, but for the same link always the same, so that answers can be recorded."""
-        possible = [part for part in self._reasoner.hides if (concept if part == "concept" else text or later)]
+        # A concept whose words all stand in the item is no question while the item is shown.
+        hidden = {"concept": concept if words(concept) - words(text) else "", "item": text or later}
+        possible = [part for part in self._reasoner.hides if hidden[part]]
         if "concept" in possible and not text:
             return "concept"
         chance = hashlib.blake2b(f"{earlier}\0{later}\0{concept}".encode("utf-8", "surrogatepass"), digest_size=2)

@@ -12,6 +12,7 @@ from torch.nn.functional import embedding
 from dyngraph.batch import EventBatch
 from dyngraph.graph import DynamicGraph
 from dyngraph.growable import Growable
+from dyngraph.met import MetItems
 from dyngraph.state import State, Stateful, below, gather, scatter
 from dyngraph.texts import TextVectors
 from models.learned import Learned, Turn
@@ -41,9 +42,11 @@ class OnlineRelations:
     touched has its text's alone, and what is learned of it is added.
     """
 
-    def __init__(self, config: StreamLrdConfig, texts: TextVectors) -> None:
+    def __init__(self, config: StreamLrdConfig, texts: TextVectors, met: MetItems) -> None:
+        """Learns against items that users have not ``met``."""
         method = config.method
         self.config, self.texts = config, texts
+        self._met = met
         self.relations = Relations(attributes=ATTRIBUTES, latent=method.latent)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(method.seed)
@@ -157,7 +160,7 @@ class OnlineRelations:
         drawn = pool[torch.randint(len(pool), (examples.events, self.config.draws), generator=generator)]
         drawn_past = pool[torch.randint(len(pool), asked.past.shape, generator=generator)]
         taken = torch.cat((asked.past, examples.items.unsqueeze(1)), dim=1)
-        met = (drawn.unsqueeze(2) == taken.unsqueeze(1)).any(2)
+        met, met_past = self._met_of(asked.users, drawn, taken), self._met_of(asked.users, drawn_past, taken)
         rows, place = torch.unique(torch.cat((taken, drawn, drawn_past), dim=1), return_inverse=True)
         width, draws = asked.past.shape[1], self.config.draws
         texts = self._texts_of(rows)
@@ -179,18 +182,19 @@ class OnlineRelations:
             self.values.codes[asked_for],
             biases,
         )
-        loss = self._loss(given, met, embedding(place[:, width + 1 + draws :], vectors))
+        loss = self._loss(given, met, embedding(place[:, width + 1 + draws :], vectors), met_past)
         weights, touched = self.learned.gradients(loss, (residuals, users, biases))
         # A mean over E events; a row is in a few of them, and Adagrad takes its gradients as they come.
         by_row = [g * examples.events if g is not None else None for g in touched]
         rows_of = (rows, asked.users, asked_for.flatten())
         return RelationsUpdate(self, None, weights, list(zip(rows_of, by_row, strict=True)), float(loss.detach()))
 
-    def _loss(self, given: Gathered, met: Tensor, drawn_past: Tensor) -> Tensor:
+    def _loss(self, given: Gathered, met: Tensor, drawn_past: Tensor, met_past: Tensor) -> Tensor:
         """Ranking loss of the first candidate against the others, but for those ``met [E, draws]``, plus λ times the
-        reconstruction loss against vectors ``drawn_past [E, H, d]`` in the place of past ones.
+        reconstruction loss against vectors ``drawn_past [E, H, d]`` in the place of past ones, but for those
+        ``met_past [E, H]``.
         """
-        method, known = self.config.method, given.known
+        method, known = self.config.method, given.known & ~met_past
         scores = self.network.scores(given)
         usable = ~met.all(1)
         scores = torch.cat((scores[:, :1], scores[:, 1:].masked_fill(met, -torch.inf)), dim=1)[usable]
@@ -212,6 +216,14 @@ class OnlineRelations:
         )
         balanced = method.balance * spread(log_q[known], self.relations.latent_at)
         return loss + method.lambda_ * (explained - balanced)
+
+    def _met_of(self, users: Tensor, drawn: Tensor, taken: Tensor) -> Tensor:
+        """``[E, n]`` which of the items ``drawn [E, n]`` ``users [E]`` have met: nothing is learned against these. Where
+        that would leave none, as for who takes the same things again and again, only those ``taken [E, H + 1]`` of late.
+        """
+        lately = (drawn.unsqueeze(2) == taken.unsqueeze(1)).any(2)
+        met = lately | (self._met.kinds(users, drawn) != 0)
+        return torch.where(met.all(1, keepdim=True), lately, met)
 
     def _pool(self, graph: DynamicGraph, seed: int) -> Tensor:
         """Item rows that learning draws from: only what somebody has met, so nothing that this batch brings."""

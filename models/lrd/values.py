@@ -57,14 +57,15 @@ class ItemValues:
         self._known = min(self._known, items)
 
     def follow(self, graph: DynamicGraph) -> None:
-        """Take in new items, and everything again if the catalogue has changed. To be called within a step only, so
+        """Take in new items, and those whose entries in the catalogue have changed. To be called within a step only, so
         that codes follow from the log.
         """
-        if graph.catalogue.version != self._version:
-            self._version, self._known = graph.catalogue.version, 1
-        for row in range(self._known, len(self._table)):
-            self._table.rows[row] = self._of(graph.catalogue.get(graph.item_ids[row]))
-        self._known = len(self._table)
+        catalogue = graph.catalogue
+        changed = graph.item_ids.find(catalogue.changed_since(self._version)).tolist()
+        again = sorted(row for row in changed if 0 < row < self._known)
+        for row in (*again, *range(self._known, len(self._table))):
+            self._table.rows[row] = self._of(catalogue.get(graph.item_ids[row]))
+        self._version, self._known = catalogue.version, len(self._table)
 
     def _of(self, item: Item | None) -> list[int]:
         if item is None:

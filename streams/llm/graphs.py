@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from dyngraph.events import Item
 from dyngraph.reasoning import ReasoningGraph
 from llm_workers.producers.terms import Terms
-from llm_workers.protocols import Answerer, ProducerName, Spent
+from llm_workers.protocols import Answerer, ProducerName, Spent, TextEncoder
 from llm_workers.reasoning.builder import ChainBuilder
 from llm_workers.reasoning.evidence import Weigher
 from llm_workers.reasoning.fallback import WithFallback
@@ -22,6 +23,7 @@ from llm_workers.reasoning.metering import MeteredAnswerer
 from llm_workers.reasoning.request import ReasoningRequest
 from llm_workers.reasoning.statistical import StatisticalReasoner
 from llm_workers.work.making import guarded
+from streams.artefact_messages import ItemVector
 from streams.llm.parts import Parts
 from streams.llm.users import Said
 
@@ -35,7 +37,9 @@ class GraphMaker:
     def __init__(self, parts: Parts, items: Mapping[str, Item], deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self._figures = Figures()
+        self._encoder = parts.encoder
         self._matcher = VectorMatcher(parts.encoder) if parts.encoder is not None else None
+        self._unfit_vectors = 0
         self._counting = StatisticalReasoner()
         self.use_terms(Terms())
         self._counted = ChainBuilder(self._counting, items.get, encoder=parts.encoder, figures=self._figures)
@@ -49,14 +53,20 @@ class GraphMaker:
         """Reason with the catalogue counted anew."""
         self._counting.weigher = Weigher(terms, self._matcher.likeness if self._matcher is not None else None)
 
-    def put_vector(self, item_id: str, vector: bytes | None) -> None:
-        """An item's text vector (float16 LE), to compare it by and for imagined names to find it; None: it is gone."""
-        if self._matcher is None:
+    def put_vector(self, item_id: str, vector: ItemVector | None) -> None:
+        """An item's text vector, to compare it by and for imagined names to find it; None: it is gone.
+
+        One of another model or width than this worker's encoder says nothing here: it is counted, and drops the one
+        before it, which is of an older text.
+        """
+        if self._encoder is None or self._matcher is None:
             return
-        if vector is None:
-            self._matcher.drop(item_id)
-        else:
-            self._matcher.put(item_id, np.frombuffer(vector, "<f2").astype(np.float32))
+        numbers = _fitting(vector, self._encoder) if vector is not None else None
+        if numbers is not None:
+            self._matcher.put(item_id, numbers)
+            return
+        self._unfit_vectors += vector is not None
+        self._matcher.drop(item_id)
 
     def put_user(self, user_id: str, said: Said | None) -> None:
         """What a user said of themselves last; None: they are erased."""
@@ -74,7 +84,8 @@ class GraphMaker:
 
     def figures(self) -> dict[str, float]:
         """What reasoning did since the start (:class:`llm_workers.reasoning.figures.Figures`), and what it cost."""
-        return self._figures.as_dict() | (self._asking.figures() if self._asking is not None else NOTHING_ASKED)
+        asked = self._asking.figures() if self._asking is not None else NOTHING_ASKED
+        return self._figures.as_dict() | {"unfit_vectors": float(self._unfit_vectors)} | asked
 
 
 class _Asking:
@@ -121,3 +132,10 @@ class _Asking:
         spent = msgspec.structs.asdict(self.metered.spent)
         known = {f"knowledge_{name}": float(count) for name, count in self._knowledge.figures.items()}
         return {"fell_back": self._producer.fell_back, **self._reasoner.figures, **spent, **known}
+
+
+def _fitting(vector: ItemVector, encoder: TextEncoder) -> NDArray[np.float32] | None:
+    """The numbers ``[w]`` of a vector that the encoder itself could have made, else None."""
+    numbers = np.frombuffer(vector.vector, "<f2").astype(np.float32)
+    fits = vector.model_id == encoder.model_id and len(numbers) == encoder.width and np.isfinite(numbers).all()
+    return numbers if fits else None

@@ -22,9 +22,11 @@ Erase = Callable[[str, int], Awaitable[None]]
 
 
 class Known(CompactReader):
-    """Reads `items`, `users`, `item-vectors` and `relations`; `erase` is called with the user and offset of each
-    tombstone, `user` with what a user said of themselves (None: erased), `vector` with each item's vector, `relations`
-    with each table of relations or names for one.
+    """Reads `items`, `users`, `item-vectors` and `relations`.
+
+    `erase` is called with the user and offset of each tombstone, `user` with what a user said of themselves (None:
+    erased), `vector` with each item's vector (None: it is gone), `relations` with each table of relations or names for
+    one.
     """
 
     def __init__(
@@ -38,13 +40,14 @@ class Known(CompactReader):
         erase: Erase,
         changed: Callable[[Sequence[Item]], None],
         user: Callable[[str, Said | None], None],
-        vector: Callable[[str, bytes | None], None],
+        vector: Callable[[str, ItemVector | None], None],
         relations: Callable[[Relations], None],
     ) -> None:
         self.items = items
         self.vectors: dict[str, str] = {}
         """By item, which text its published vector is of."""
         self._tombstones: dict[str, int] = {}
+        self._told = settings.llm.told
         self._erase = erase
         self._changed, self._user, self._vector, self._relations = changed, user, vector, relations
         takers = {
@@ -78,7 +81,7 @@ class Known(CompactReader):
                 self._tombstones[user_id] = origin.offset
                 self._user(user_id, None)
                 await self._erase(user_id, origin.offset)
-            elif (said := said_in(origin.value)) is not None:
+            elif (said := said_in(origin.value, self._told)) is not None:
                 self._user(user_id, said)
 
     async def _take_vectors(self, origins: Sequence[Origin]) -> None:
@@ -90,7 +93,7 @@ class Known(CompactReader):
                 else:
                     vector = decode(ItemVector, origin.value, max_bytes=MIB)
                     self.vectors[vector.item_id] = vector.text_hash
-                    self._vector(vector.item_id, vector.vector)
+                    self._vector(vector.item_id, vector)
             except BadMessage as bad:
                 log.warning("%s/%d: %s", origin.topic, origin.offset, bad.message)
 

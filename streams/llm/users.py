@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import msgspec
 
 from llm_workers.prompts.chains import MOST_ATTRIBUTES, PHRASE
@@ -16,13 +18,15 @@ Said = tuple[tuple[str, str], ...]
 """Names and values."""
 
 
-def said_in(value: bytes) -> Said | None:
-    """The attributes in a record of `users` but for what names a person; None for a record that breaks a rule."""
+def said_in(value: bytes, told: Set[str]) -> Said | None:
+    """The attributes in a record of `users` whose names are in `told`, but for what names a person; None for a record
+    that breaks a rule.
+    """
     try:
         attributes = decode(UserMessage, value).attributes
     except BadMessage:
         return None  # a graph worker tells of it
-    whole = ((name, _text(scalar)) for name, scalar in attributes.items())
+    whole = ((name, _text(scalar)) for name, scalar in attributes.items() if name in told)
     said = ((plain(name, PHRASE), plain(text, PHRASE)) for name, text in whole if not names_somebody(name, text))
     return tuple(pair for pair in said if all(pair))[:MOST_ATTRIBUTES]
 
@@ -30,7 +34,7 @@ def said_in(value: bytes) -> Said | None:
 def said_of_users(broker: str, settings: Settings) -> dict[str, Said]:
     """By user, what they said of themselves last: batches ask the same as a worker."""
     newest = latest_by_key(read_to_end(broker, settings.topic("users")))
-    found = ((key.decode(errors="replace"), said_in(value)) for key, value in newest.items())
+    found = ((key.decode(errors="replace"), said_in(value, settings.llm.told)) for key, value in newest.items())
     return {user_id: said for user_id, said in found if said}
 
 

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from dyngraph.batch import Columns
+from dyngraph.events import EventType, Interaction
 from dyngraph.graph import DynamicGraph
 from dyngraph.ids import IdTable
+from dyngraph.met import MetItems
+from dyngraph.nodes import NodeStore
 from dyngraph.reasoning import NO_STEP, Imagined, ReasoningGraph, Step, chains
 from dyngraph.reasoning_store import MOST_CONCEPTS, MOST_IMAGINED, MOST_STEPS, ReasoningStore, faults
 from dyngraph.state import digest
@@ -42,9 +46,11 @@ def graph(user: str, ts: int, **fields: Any) -> ReasoningGraph:
 
 
 def store_of(*names: str) -> ReasoningStore:
-    ids = IdTable()
-    ids.add(names)
-    return ReasoningStore(ids, WIDTH)
+    """Of users who had 1,000 events each, the last at 1,000."""
+    ids, users = IdTable(), NodeStore(1, 1)
+    users.grow(int(ids.add(names).max()) + 1)
+    users.last_ts[1:] = users.events[1:] = 1_000
+    return ReasoningStore(ids, IdTable(), users, WIDTH)
 
 
 def counting(store: ReasoningStore, rows: Sequence[int], ts: Sequence[int]) -> list[int | None]:
@@ -171,6 +177,7 @@ def test_of_a_forgotten_user_no_word_stays_and_others_keep_theirs() -> None:
     whole = DynamicGraph(2, 2, concept_dim=WIDTH)
     whole.user_ids.add(["ann", "bob"])
     whole.users.grow(3)
+    whole.users.last_ts[1:] = whole.users.events[1:] = 8
     for name in ("ann", "bob"):
         secret = graph(name, 7, steps=(step(f"secret of {name}"),))
         assert whole.reasoning.put(secret)
@@ -192,3 +199,30 @@ def test_a_graph_without_room_takes_none_and_its_state_is_as_it_was() -> None:
 def test_chains_run_from_an_opening_to_an_end() -> None:
     steps = (step("a"), step("b", 0), step("c"), step("d", 1), step("e", 0))
     assert chains(graph("ann", 5, steps=steps)) == [[2], [0, 1, 3], [0, 4]]
+
+
+@pytest.mark.parametrize(("ts", "events", "reason"), [(1_000, 1_000, ""), (1_001, 5, "ahead"), (5, 1_001, "ahead")])
+def test_a_horizon_that_the_user_has_not_reached_is_none(ts: int, events: int, reason: str) -> None:
+    store = store_of("ann")
+    assert store.judge(graph("ann", ts, events=events)) == reason
+    store.put(graph("ann", ts, events=events))
+    assert store.put(graph("ann", 900)) == (reason != ""), "what is ahead does not stand in the way of what is not"
+
+
+def test_a_chain_is_about_what_its_user_met() -> None:
+    made = DynamicGraph(2, 2, concept_dim=WIDTH)
+    met = MetItems()
+    events = [
+        (0, Interaction("e0", "ann", "tea", EventType.CLICK, 1)),
+        (1, Interaction("e1", "bob", "jam", EventType.CLICK, 2)),
+    ]
+    batch = made.admit(Columns(events))
+    met.observe(made, batch)
+    made.users.last_ts[1:] = made.users.events[1:] = 10
+    theirs = {"ann": (step("tea"),), "bob": (step("jam"),)}
+    others = {"jam": (step("jam"),), "unheard of": (step("tea"), step("coffee", 0))}
+    assert made.reasoning.judge(graph("ann", 5, steps=others["jam"])) == "", "nobody tells what was met"
+    made.reasoning.met = met.kinds
+    assert [made.reasoning.judge(graph(user, 5, steps=steps)) for user, steps in theirs.items()] == ["", ""]
+    assert [made.reasoning.judge(graph("ann", 5, steps=steps)) for steps in others.values()] == ["untouched"] * 2
+    assert made.reasoning.judge(graph("ann", 5, steps=(), imagined=())) == ""

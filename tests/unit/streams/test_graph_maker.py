@@ -16,10 +16,11 @@ from unit.llm_workers.reasoning.reasoning_requests import SHOP, request
 
 from dyngraph.reasoning import ReasoningGraph
 from llm_workers.cache import AnswerCache
+from llm_workers.config import LlmConfig
 from llm_workers.producers.statistical import StatisticalProfiles
 from llm_workers.producers.terms import Terms
 from llm_workers.protocols import Answer, LlmError, Prompt, Spent
-from streams.artefact_messages import Cost, LlmJob
+from streams.artefact_messages import Cost, ItemVector, LlmJob
 from streams.artefact_messages import ReasoningGraph as Published
 from streams.codec import decode
 from streams.llm.graphs import GraphMaker
@@ -52,6 +53,10 @@ class Flat:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.zeros((len(texts), self.width), np.float32)
+
+
+def vector(numbers: NDArray[np.float64], model_id: str = Flat.model_id) -> ItemVector:
+    return ItemVector(item_id="x", model_id=model_id, text_hash="ab", vector=numbers.astype("<f2").tobytes())
 
 
 def maker(model: Model | None = None) -> GraphMaker:
@@ -92,11 +97,23 @@ def test_counting_compares_items_by_their_texts_as_their_vectors_come() -> None:
     made = GraphMaker(Parts(statistical, statistical, AnswerCache(None, 10**7), Flat()), SHOP, 10.0)
     apart = made_by(made, "red", "shampoo", neighbours=())
     for item, place in (("red", 0), ("shampoo", 0), ("blue", 1)):
-        made.put_vector(item, np.eye(4, dtype="<f2")[place].tobytes())
+        made.put_vector(item, vector(np.eye(4)[place]))
     assert apart.steps[1].came_from == made_by(made, "red", "comb", neighbours=()).steps[1].came_from == -1
     assert made_by(made, "red", "shampoo", neighbours=()).steps[1].relation == "alike"
     made.put_vector("red", None)
     assert made_by(made, "red", "shampoo", neighbours=()).steps[1].came_from == -1
+
+
+@pytest.mark.parametrize("foreign", [{"model_id": "another"}, {"numbers": np.ones(6)}, {"numbers": np.full(4, np.nan)}])
+def test_vectors_that_this_encoder_did_not_make_compare_nothing(foreign: dict[str, Any]) -> None:
+    statistical = StatisticalProfiles()
+    made = GraphMaker(Parts(statistical, statistical, AnswerCache(None, 10**7), Flat()), SHOP, 10.0)
+    for item in ("red", "shampoo"):
+        made.put_vector(item, vector(np.eye(4)[0]))
+    assert made_by(made, "red", "shampoo", neighbours=()).steps[1].relation == "alike"
+    made.put_vector("red", vector(**{"numbers": np.eye(4)[0]} | foreign))
+    assert made_by(made, "red", "shampoo", neighbours=()).steps[1].came_from == -1, "nor does the one before it"
+    assert made.figures()["unfit_vectors"] == 1
 
 
 def test_graphs_that_counting_made_up_for_are_counted_with_what_was_spent_in_vain() -> None:
@@ -205,12 +222,12 @@ def test_a_worker_hears_of_users_and_forgets_before_it_erases() -> None:
             vector=nothing,
             relations=nothing,
         )
-        values = (b'{"user_id":"anna","attributes":{"skin":"dry"}}', b"no JSON", b'{"user_id":"anna"}', None)
+        values = (b'{"user_id":"anna","attributes":{"age":"30","skin":"dry"}}', b"no JSON", b'{"user_id":"anna"}', None)
         await known._take_users([Origin("users", 0, at, b"anna", value) for at, value in enumerate(values)])
         await known._take_users([Origin("users", 0, 4, None, None), Origin("users", 0, 5, None, values[0])])
 
     asyncio.run(listen())
-    assert heard == [("anna", (("skin", "dry"),)), ("anna", ()), ("anna", None), ("anna", 3)]
+    assert heard == [("anna", (("age", "30"),)), ("anna", ()), ("anna", None), ("anna", 3)]
 
 
 def test_an_erasure_drops_the_bill_and_what_was_said() -> None:
@@ -226,7 +243,7 @@ def test_an_erasure_drops_the_bill_and_what_was_said() -> None:
     ("value", "said"),
     [
         (
-            b'{"user_id":"anna","attributes":{"skin":"dry","age":30,"vip":true,"x":null,"y":""}}',
+            b'{"user_id":"anna","attributes":{"skin":"dry","age":30,"vip":true,"x":null,"y":"","name":"Maria Lopez"}}',
             (("skin", "dry"), ("age", "30"), ("vip", "true")),
         ),
         (b'{"user_id":"anna"}', ()),
@@ -239,11 +256,19 @@ def test_an_erasure_drops_the_bill_and_what_was_said() -> None:
     ],
 )
 def test_attributes_are_read_off_a_record_of_users(value: bytes, said: object) -> None:
-    assert said_in(value) == said
+    assert said_in(value, {"skin", "age", "vip", "x", "y", "mail", "account", "customer id 9"}) == said
 
 
 def test_no_more_is_kept_of_a_user_than_a_question_has_room_for() -> None:
     attributes = {f"n{at}": "x" * 900 for at in range(64)}
-    said = said_in(msgspec.json.encode({"user_id": "anna", "attributes": attributes}))
+    said = said_in(msgspec.json.encode({"user_id": "anna", "attributes": attributes}), attributes.keys())
     assert said is not None and len(said) == 8
     assert max(len(text) for pair in said for text in pair) <= 200
+
+
+def test_nothing_that_names_a_person_is_told_unless_somebody_asks_for_it() -> None:
+    told = Settings().llm.told
+    assert {"age", "language"} < told
+    assert not told & {"name", "first_name", "mail", "email", "phone", "street", "address", "zip", "birthday", "id", ""}
+    assert LlmConfig(told_attributes=" skin ,,hair").told == {"skin", "hair"}
+    assert not LlmConfig(told_attributes="").told

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from reasoning_rig import circling, split
@@ -81,3 +82,6 @@ def test_kept_chains_are_built_once_per_split_and_threshold(tmp_path: Path) -> N
     KeptChains(build, tmp_path / "kept", "test")(log, shuffled, 30.0)
     KeptChains(build, tmp_path / "kept", "another")(log, data, 30.0)
     assert built == [30.0, None, 30.0, 30.0]
+    renamed = {row: msgspec.structs.replace(item, title="soap") for row, item in log.catalogue.items()}
+    KeptChains(build, tmp_path / "kept", "test")(replace(log, catalogue=renamed), data, 30.0)
+    assert len(built) == 5, "the texts of items are what chains are made of"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -267,3 +268,15 @@ def test_tables_show_spread_difference_and_collapse() -> None:
     assert cells["NDCG@5 more than"][1].startswith("kda +0.1845")
     assert usage_table("shop", runs).row_count == 1
     assert spread([0.25, 0.35]) == "0.3000 ± 0.0707"
+
+
+def test_a_folder_of_one_log_or_catalogue_is_not_taken_for_another_s(tmp_path: Path) -> None:
+    Study(shop(), "shop", tmp_path, common=SMALL, budget=BUDGET)
+    Study(shop(), "shop", tmp_path, common=SMALL, budget=BUDGET)
+    Study(shop(seed=1), "shop of others", tmp_path, common=SMALL, budget=BUDGET)
+    with pytest.raises(ValueError, match=r"made with log .* name another folder"):
+        Study(shop(seed=1), "shop", tmp_path, common=SMALL, budget=BUDGET)
+    log = shop()
+    renamed = {row: msgspec.structs.replace(item, title="soap") for row, item in log.catalogue.items()}
+    with pytest.raises(ValueError, match="made with catalogue"):
+        Study(replace(log, catalogue=renamed), "shop", tmp_path, common=SMALL, budget=BUDGET)

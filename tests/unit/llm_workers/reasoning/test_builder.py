@@ -19,12 +19,13 @@ from llm_workers.producers.terms import Terms
 from llm_workers.protocols import LlmError, PastItem, ProducerName
 from llm_workers.reasoning.builder import ChainBuilder
 from llm_workers.reasoning.evidence import Weigher
-from llm_workers.reasoning.facts import Facts
+from llm_workers.reasoning.facts import Facts, text_of
 from llm_workers.reasoning.matching import VectorMatcher
 from llm_workers.reasoning.protocol import Filled, Idea, Masked, Match, Original, Part, Proposal
 from llm_workers.reasoning.settings import ReasoningSettings
 from llm_workers.reasoning.soundness import fault_of, names_somebody
 from llm_workers.reasoning.statistical import StatisticalReasoner
+from llm_workers.reasoning.words import words
 
 COUNTING = StatisticalReasoner(Weigher(Terms.of(SHOP.values())))
 EVERYBODY = ("red", "shampoo", "blue", "rinse", "top", "file")
@@ -34,7 +35,7 @@ class Says:
     """A reasoner that says what it was told to, for every item and chain the same."""
 
     name: ProducerName = "endpoint"
-    model_id, prompt_version = "m", "v"
+    model_id, prompt_version, reads_words = "m", "v", True
 
     def __init__(
         self,
@@ -150,6 +151,105 @@ def test_what_is_masked_is_not_told() -> None:
     masked = says.masked[0]
     assert (masked.hides, masked.concept, masked.item and masked.item.item_id) == ("concept", "", "blue")
     assert says.originals == [Original("nail art")]
+
+
+@pytest.mark.parametrize(
+    ("relation", "concept", "told"),
+    [
+        ("goes with Green Polish", "essie", ("goes with ___ Polish", "___")),
+        ("refill of Red polish", "Nail Polish", ("refill of Red polish", "Nail Polish")),
+        ("same kind", "nail art", ("same kind", "nail art")),
+    ],
+)
+def test_a_link_does_not_say_what_only_the_masked_item_says(relation: str, concept: str, told: tuple[str, str]) -> None:
+    says = Says([link(0, relation, concept)])
+    graph, _ = build(says, "red", "green")
+    assert (says.masked[0].relation, says.masked[0].concept) == told
+    assert (graph.steps[1].relation, graph.steps[1].concept) == (relation, concept)
+
+
+def test_a_concept_that_stands_in_the_item_is_not_asked_for_beside_it() -> None:
+    for concept in ("OPI", "blue polish"):
+        says = Says([link(0, "goes with OPI", concept)], hides=("item", "concept"))
+        build(says, "shampoo", "blue")
+        assert (says.masked[0].hides, says.masked[0].relation) == ("item", "goes with ___")
+    says = Says([link(0, "a first step of nail art", "nail art")], hides=("concept",))
+    build(says, "shampoo", "blue")
+    assert says.masked[0].relation == "a first step of ___"
+
+
+class Parrot(Says):
+    """Links everything to its first item by naming it, and fills in whatever is in sight."""
+
+    async def link(self, facts: Facts, steps: Sequence[Step], item: PastItem) -> Sequence[Proposal]:
+        return [Proposal(0, f"goes with {item.title}", item.title, "They go.")]
+
+    async def fill(self, facts: Facts, masked: Masked) -> Filled:
+        shown = (masked.relation, masked.concept) + ((text_of(masked.item),) if masked.item else ())
+        return Filled(" ".join(shown))
+
+    async def score(self, facts: Facts, original: Original, filled: Filled) -> float:
+        return 100.0 * (words(original.text) & words(filled.text) != set())
+
+
+def test_who_repeats_what_is_in_sight_verifies_nothing() -> None:
+    graph, builder = build(Parrot(hides=("item", "concept")), "red", "shampoo", "rinse", "comb")
+    assert [step.came_from for step in graph.steps] == [-1] * 4
+    assert builder.figures.dropped == 3
+
+
+def test_a_late_event_takes_its_place_behind_what_is_there() -> None:
+    first, _ = build(COUNTING, "red", "top")
+    late = request("red", "top", "file")
+    moved = [msgspec.structs.replace(item, ts=ts) for item, ts in zip(late.past, (1, 5, 3), strict=True)]
+    steps = (first.steps[0], msgspec.structs.replace(first.steps[1], ts=5))
+    known = msgspec.structs.replace(first, ts=5, steps=steps)
+    past = tuple(sorted(moved, key=lambda item: item.ts))
+    asked = msgspec.structs.replace(late, ts=5, past=past, previous=known)
+    graph = asyncio.run(ChainBuilder(COUNTING, SHOP.get, clock=lambda: 0).graph(asked))
+    assert [(step.item_id, step.ts) for step in graph.steps] == [("red", 1), ("top", 5), ("file", 3)]
+
+
+def test_what_is_older_than_all_steps_that_are_kept_does_not_come_back() -> None:
+    bounds = ReasoningSettings(most_steps=2)
+    known, _ = build(COUNTING, "red", "blue", "top", settings=bounds)
+    graph, _ = build(COUNTING, "red", "blue", "top", "file", previous=known, settings=bounds)
+    assert [step.item_id for step in graph.steps] == ["top", "file"]
+
+
+@pytest.mark.parametrize("sizes", [{"most_steps": 65}, {"most_imagined": 30, "most_pending": 3}])
+def test_no_more_is_asked_for_than_a_graph_has_room_for(sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="has room for"):
+        ReasoningSettings(**sizes)
+
+
+@pytest.mark.parametrize(
+    ("text", "somebody"),
+    [
+        ("As user A3SGXH7AUHU8GW did", True),
+        ("Liked by A3SGXH7AUHU8GW too", True),
+        ("As Customer Maria Lopez did", True),
+        ("and so did user u42", True),
+        ("user anna_b took it", True),
+        ("What the customer needs next", False),
+        ("Customers like both", False),
+        ("User-friendly headphones WH1000XM4", False),
+    ],
+)
+def test_people_are_told_from_things(text: str, somebody: bool) -> None:
+    assert names_somebody(text) == somebody
+
+
+def test_of_equal_texts_a_name_means_the_same_item_in_whichever_order_they_came() -> None:
+    found = set()
+    for order in (("comb", "twin"), ("twin", "comb"), ("twin", "red", "comb", "twin")):
+        matcher = VectorMatcher(WordCounts())
+        for item_id in order:
+            matcher.add([SHOP[item_id]])
+        (match,) = asyncio.run(matcher.match(["Wooden comb"], frozenset()))
+        assert match is not None
+        found.add(match.item_id)
+    assert found == {"comb"}
 
 
 def test_what_cannot_be_true_is_refused_and_counted() -> None:

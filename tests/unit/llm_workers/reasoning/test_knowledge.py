@@ -16,6 +16,7 @@ from llm_workers.cache import AnswerCache
 from llm_workers.prompts.chains import VERSION
 from llm_workers.protocols import PastItem
 from llm_workers.reasoning.builder import ChainBuilder
+from llm_workers.reasoning.facts import Facts
 from llm_workers.reasoning.knowledge import KnowledgeBase, Known, tells_of_nobody
 from llm_workers.reasoning.language import LlmReasoner
 from llm_workers.reasoning.matching import VectorMatcher
@@ -195,3 +196,13 @@ def test_what_was_imagined_for_a_user_is_kept_without_a_word_about_them(relation
 )
 def test_a_link_tells_of_nobody_if_its_words_are_the_items_own(relation: str, concept: str, nobody: bool) -> None:
     assert tells_of_nobody(Known(relation, concept, 80.0), RED, BLUE) == nobody
+
+
+def test_of_two_links_between_the_same_items_the_better_one_stays() -> None:
+    store = Store(None, 10**6)
+    knowledge, facts = known(store), Facts(request("red", "blue"), SHOP.get)
+    for concept, score in (("polish", 70.0), ("OPI", 98.0), ("blue", 61.0)):
+        knowledge.keep(RED, BLUE, Known("goes with", concept, score), facts)
+    found = knowledge.best([RED], BLUE, facts)
+    assert found is not None and (found[1].concept, found[1].score) == ("OPI", 98.0)
+    assert knowledge.figures["kept"] == 2

@@ -22,6 +22,7 @@ from llm_workers.cache import AnswerCache, RecordedAnswerer
 from llm_workers.prompts.chains import (
     MASK,
     MOST_BYTES,
+    MOST_TAKEN,
     VERSION,
     Told,
     diverge_prompt,
@@ -36,6 +37,7 @@ from llm_workers.reasoning.builder import ChainBuilder
 from llm_workers.reasoning.language import LlmReasoner
 from llm_workers.reasoning.matching import VectorMatcher
 from llm_workers.reasoning.rounds import CollectingAnswerer, play_round
+from llm_workers.reasoning.settings import ReasoningSettings
 
 RED, BLUE = PastItem("red", 1, 1.0, "Red polish", "OPI", ("Nails",)), PastItem("blue", 2, 1.0, "Blue polish")
 HOSTILE = (
@@ -192,6 +194,18 @@ def test_a_model_that_names_other_people_or_cites_what_nobody_took_links_nothing
     assert graph_of(made, "red", "blue").steps[1].came_from == -1
     assert made.figures.invalid_answers == 1
     assert sum(prompt.kind == "reasoning" for prompt in stubborn.asked) == 3, "asked again at most twice"
+
+
+def test_a_link_from_a_step_that_the_question_did_not_tell_is_none() -> None:
+    model = Model({"reasoning": [{"links": [GOOD["reasoning"]["links"][0] | {"from": 2}]}]})
+    made = builder(model, settings=ReasoningSettings(chains=0, verify=False))
+    taken = [["red", "blue", "comb"][place % 3] for place in range(MOST_TAKEN + 2)]
+    known = graph_of(made, *taken)
+    assert len(known.steps) == MOST_TAKEN + 2 and made.figures.untouched == 0
+    graph = graph_of(made, *taken, "shampoo", previous=known)
+    (told,) = [prompt for prompt in model.asked if "Mild shampoo" in prompt.user]
+    assert [entry["n"] for entry in json.loads(told.user)["taken"]] == list(range(3, MOST_TAKEN + 3))
+    assert (graph.steps[-1].came_from, made.figures.untouched) == (-1, 1)
 
 
 def test_an_opening_that_the_model_explains_is_taken_with_its_reason() -> None:

@@ -11,10 +11,11 @@ from reasoning_model import GOOD, Model
 from reasoning_requests import SHOP, request
 
 from llm_workers.cache import AnswerCache
+from llm_workers.prompts.chains import score_prompt
 from llm_workers.protocols import LlmError, Spent
 from llm_workers.reasoning.builder import ChainBuilder
 from llm_workers.reasoning.language import LlmReasoner
-from llm_workers.reasoning.metering import MeteredAnswerer
+from llm_workers.reasoning.metering import MOST_OWNERS, MeteredAnswerer
 from llm_workers.reasoning.settings import ReasoningSettings
 
 LINKS_ALONE = ReasoningSettings(chains=0)
@@ -72,3 +73,17 @@ def test_a_failure_keeps_what_was_paid_before_it() -> None:
         asyncio.run(made.graph(request("red", "blue", neighbours=())))
     assert metered.take("anna").prompt_tokens == 10
     assert json.dumps(told(metered.spent)) == "[10, 2, 0.1, 0.01]"
+
+
+def test_bills_of_users_whose_graphs_never_come_do_not_pile_up() -> None:
+    metered = MeteredAnswerer(Model())
+    prompts = [score_prompt("a", "b", owner=f"user {at}") for at in range(MOST_OWNERS + 5)]
+
+    async def ask() -> None:
+        for prompt in [*prompts, prompts[-1]]:
+            await metered.answer(prompt)
+
+    asyncio.run(ask())
+    assert metered.take("user 4") == Spent() != metered.take("user 5")
+    assert metered.take(f"user {MOST_OWNERS + 4}").prompt_tokens == 20
+    assert metered.spent.prompt_tokens == 10 * (MOST_OWNERS + 6), "the sum forgets nobody"

@@ -9,10 +9,13 @@ import pytest
 import torch
 from unit.models.living_parts import LRD, METHOD, MUTE, SHOP, texts
 
+from dyngraph.events import Item
 from dyngraph.graph import DynamicGraph
+from dyngraph.met import MetItems
 from models.lrd.capture import Asked
 from models.lrd.config import LrdConfig
 from models.lrd.online import OnlineRelations
+from models.lrd.values import ItemValues
 
 ITEMS = len(SHOP)
 USERS = 5
@@ -30,7 +33,7 @@ def randomised(method: LrdConfig, seed: int = 0) -> OnlineRelations:
     graph.item_ids.add([item.item_id for item in SHOP])
     graph.catalogue.put(SHOP)
     graph.texts.put(texts())
-    model = OnlineRelations(msgspec.structs.replace(LRD, method=method), graph.texts)
+    model = OnlineRelations(msgspec.structs.replace(LRD, method=method), graph.texts, MetItems())
     model.grow(USERS, ITEMS + 1)
     torch.manual_seed(seed)
     state = model.state()
@@ -121,3 +124,28 @@ def test_an_item_without_text_has_what_was_learned_of_it_and_twins_differ_by_it_
 def test_counts_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}=0: use 1 or more"):
         msgspec.structs.replace(LRD, **{name: 0})
+
+
+def test_only_what_has_changed_in_the_catalogue_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = DynamicGraph(2, 2)
+    graph.item_ids.add([item.item_id for item in SHOP])
+    graph.catalogue.put(SHOP)
+    values, whole = ItemValues(), ItemValues()
+    values.grow(ITEMS + 1)
+    looked_at: list[Item | None] = []
+    plain = values._of
+    monkeypatch.setattr(values, "_of", lambda item: looked_at.append(item) or plain(item))  # type: ignore[func-returns-value]
+    values.follow(graph)
+    assert len(looked_at) == ITEMS
+    changed = [msgspec.structs.replace(SHOP[at], brand=f"new {at}") for at in (5, 2)]
+    graph.catalogue.put(changed)
+    graph.catalogue.put([Item("never met", brand="other")])
+    graph.catalogue.remove(SHOP[3].item_id)
+    looked_at.clear()
+    values.follow(graph)
+    assert looked_at == [changed[1], None, changed[0]], "by row, so that codes follow from the log"
+    whole.load_state(values.state())
+    whole.follow(graph)
+    assert whole.codes.equal(values.codes) and len(whole) == len(values)
+    values.follow(graph)
+    assert len(looked_at) == 3

@@ -9,6 +9,7 @@ from torch import Tensor
 from unit.models.living_parts import LRD, METHOD, SHOP, texts
 
 from dyngraph.graph import DynamicGraph
+from dyngraph.met import MetItems
 from dyngraph.state import digest
 from models.lrd.neighbours import RelationNeighbours
 from models.lrd.online import OnlineRelations
@@ -24,7 +25,7 @@ def model(latent: int = 3, seed: int = 0) -> OnlineRelations:
     graph.item_ids.add([item.item_id for item in SHOP])
     graph.texts.put(texts())
     made = OnlineRelations(
-        msgspec.structs.replace(LRD, method=msgspec.structs.replace(METHOD, latent=latent)), graph.texts
+        msgspec.structs.replace(LRD, method=msgspec.structs.replace(METHOD, latent=latent)), graph.texts, MetItems()
     )
     made.grow(2, ITEMS + 1)
     torch.manual_seed(seed)
