@@ -218,8 +218,9 @@ class OnlineRelations:
         return loss + method.lambda_ * (explained - balanced)
 
     def _met_of(self, users: Tensor, drawn: Tensor, taken: Tensor) -> Tensor:
-        """``[E, n]`` which of the items ``drawn [E, n]`` ``users [E]`` have met: nothing is learned against these. Where
-        that would leave none, as for who takes the same things again and again, only those ``taken [E, H + 1]`` of late.
+        """``[E, n]`` which of the items ``drawn [E, n]`` ``users [E]`` have met: nothing is learned against these.
+        Where that would leave none, as for who takes the same things again and again, only those ``taken [E, H + 1]``
+        of late.
         """
         lately = (drawn.unsqueeze(2) == taken.unsqueeze(1)).any(2)
         met = lately | (self._met.kinds(users, drawn) != 0)
