@@ -17,14 +17,17 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import torch
+from arguments import device, one_of, several, whole
 from rich.console import Console
 
 from evaluation.coded import coded
+from evaluation.kept_files import KeptFileError
 from evaluation.readers import read_log
-from evaluation.reasoning.bases import trained_base
-from evaluation.reasoning.held_out import HeldOutHistories
+from evaluation.reasoning.bases import BASES, trained_base
+from evaluation.reasoning.held_out import HeldOutHistories, Order
 from evaluation.reasoning.outcomes import Outcomes, Run
 from evaluation.reasoning.progress import TrainingBar
 from evaluation.reasoning.tables import figures_table
@@ -38,29 +41,36 @@ def main() -> None:
     """Parse, train what is not finished, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--users", type=int, help="only so many, drawn with seed 0; all unless given")
+    parser.add_argument("--users", type=whole(1), help="only so many, drawn with seed 0; all unless given")
     parser.add_argument("--out", type=Path, default=Path("out/duorec-beauty"))
-    parser.add_argument("--models", default="duorec|sasrec")
-    parser.add_argument("--orders", default="published|shuffled")
-    parser.add_argument("--seeds", default="0", help="of weights, batches and shuffles: 0,1,2")
-    parser.add_argument("--epochs", type=int, default=Schedule.epochs, help="at most this many")
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--models", type=several(one_of(BASES)), default="duorec|sasrec")
+    parser.add_argument("--orders", type=several(one_of(get_args(Order))), default="published|shuffled")
+    parser.add_argument(
+        "--seeds", type=several(whole(0), ","), default="0", help="of weights, batches and shuffles: 0,1,2"
+    )
+    parser.add_argument("--epochs", type=whole(1), default=Schedule.epochs, help="at most this many")
+    parser.add_argument("--device", type=device, default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    found = []
     try:
         log = coded(read_log(args.data))
         log = log if args.users is None else log.some_users(args.users)
         outcomes = Outcomes(args.out, {"log": log.digest, "most epochs": str(args.epochs)})
+        runs = [Run(name, order, seed) for seed in args.seeds for order in args.orders for name in args.models]
+        # What is kept and cannot be read is said now, not when its turn comes in hours.
+        for run in runs:
+            outcomes.find(run)
+        data = {of: HeldOutHistories.of(log, *of) for of in dict.fromkeys((run.order, run.seed) for run in runs)}
     except ValueError as fault:
         parser.error(str(fault))
-    for seed in map(int, args.seeds.split(",")):
-        for order in args.orders.split("|"):
-            data = HeldOutHistories.of(log, order, seed)
-            for name in args.models.split("|"):
-                run, schedule = Run(name, order, seed), Schedule(epochs=args.epochs, seed=seed)
-                with TrainingBar(run) as bar:
-                    found.append(trained_base(run, data, schedule, outcomes, args.device, bar.tell))
+    found = []
+    for run in runs:
+        schedule = Schedule(epochs=args.epochs, seed=run.seed)
+        try:
+            with TrainingBar(run) as bar:
+                found.append(trained_base(run, data[run.order, run.seed], schedule, outcomes, args.device, bar.tell))
+        except KeptFileError as fault:
+            raise SystemExit(str(fault)) from None
     comparable = args.data == DATA and args.users is None
     Console(width=None if sys.stdout.isatty() else 160).print(
         figures_table(f"{log.name}, leave-one-out, all items ranked", found, PUBLISHED if comparable else None)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,12 @@ from typing import get_args
 
 import msgspec
 import torch
+from arguments import above_zero, several, whole
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from evaluation.coded import coded
+from evaluation.kept_files import KeptFileError
 from evaluation.readers import read_log
 from evaluation.relations.rows import CONTROLS, MAIN, ROWS, TEXT, Row
 from evaluation.relations.runs import Run
@@ -44,42 +47,47 @@ def main() -> None:
     """Parse, train what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="ml-100k", help=f"{', '.join(FILES)}, or the path of a log")
-    parser.add_argument("--rows", default="main", help='main, text, controls, all, or names: "kda|kda+lrd"')
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--shuffle", type=int, help="seed: let events of one user and moment change places")
+    parser.add_argument(
+        "--rows", type=rows_of, default="main", help='main, text, controls, all, or names: "kda|kda+lrd"'
+    )
+    parser.add_argument("--seeds", type=several(whole(0), ","), default="0,1,2")
+    parser.add_argument("--shuffle", type=whole(0), help="seed: let events of one user and moment change places")
     parser.add_argument("--out", type=Path, default=Path("out/latent-relations"), help="where runs are kept")
-    parser.add_argument("--epochs", type=int, default=Budget.epochs, help="at most this many")
+    parser.add_argument("--epochs", type=whole(1), default=Budget.epochs, help="at most this many")
     parser.add_argument("--lambda", type=float, default=COMMON.lambda_, dest="lambda_", help="weight of L_LRD")
     parser.add_argument("--entropy", choices=get_args(Entropy), default=COMMON.entropy, help="of the posterior")
-    parser.add_argument("--latent", type=int, default=COMMON.latent, help="K of the KDA rows with LRD (RCF: 5)")
+    parser.add_argument("--latent", type=whole(0), default=COMMON.latent, help="K of the KDA rows with LRD (RCF: 5)")
     parser.add_argument("--gate", action="store_true", help="q weighs the attention in all rows with LRD")
-    parser.add_argument("--lr", type=float, default=COMMON.lr, help="learning rate")
-    parser.add_argument("--layers", type=int, default=COMMON.layers, help="passes of self-attention")
+    parser.add_argument("--lr", type=above_zero, default=COMMON.lr, help="learning rate")
+    parser.add_argument("--layers", type=whole(1), default=COMMON.layers, help="passes of self-attention")
     parser.add_argument("--names", action="store_true", help="also print what each latent relation is about")
     parser.add_argument("--show", action="store_true", help="train nothing, print what is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    common = msgspec.structs.replace(
-        COMMON,
-        lambda_=args.lambda_,
-        entropy=args.entropy,
-        latent=args.latent,
-        posterior_at_inference=args.gate,
-        lr=args.lr,
-        layers=args.layers,
-    )
     path = DATA / args.data / FILES[args.data] if args.data in FILES else Path(args.data)
     name = args.data if args.data in FILES else path.stem
     if args.shuffle is not None:
         name += f"-shuffled-{args.shuffle}"
-    log = coded(read_log(path))
     budget = replace(Budget(), epochs=args.epochs)
     try:
+        common = msgspec.structs.replace(
+            COMMON,
+            lambda_=args.lambda_,
+            entropy=args.entropy,
+            latent=args.latent,
+            posterior_at_inference=args.gate,
+            lr=args.lr,
+            layers=args.layers,
+        )
+        log = coded(read_log(path))
         study = Study(log, name, args.out, common=common, budget=budget, shuffle=args.shuffle)
+        # What is kept and cannot be read is said now, not when its turn comes in hours.
+        for row in args.rows:
+            for seed in args.seeds:
+                study.found(row, seed)
     except ValueError as fault:
         parser.error(str(fault))
-    rows, seeds = rows_of(args.rows), [int(seed) for seed in args.seeds.split(",")]
-    runs = carried_out(study, rows, seeds, only_kept=args.show)
+    runs = carried_out(study, args.rows, args.seeds, only_kept=args.show)
     console = Console(width=None if sys.stdout.isatty() else 220)
     console.print(table_of(name, runs))
     if any(run.usage for run in runs):
@@ -87,7 +95,10 @@ def main() -> None:
     for run in runs if args.names else []:
         if run.config.latent and run.usage:
             title = f"{name}, {run.row}, seed {run.seed}: latent relations by their strongest pairs"
-            console.print(shown(title, study.table(ROWS[run.row], run.seed), log))
+            try:
+                console.print(shown(title, study.table(ROWS[run.row], run.seed), log))
+            except KeptFileError as fault:
+                raise SystemExit(str(fault)) from None
 
 
 def carried_out(study: Study, rows: Sequence[Row], seeds: Sequence[int], *, only_kept: bool) -> list[Run]:
@@ -121,12 +132,14 @@ def telling(bar: Progress, study: Study) -> Callable[[Row, int], Tell]:
 
 
 def rows_of(asked: str) -> Sequence[Row]:
+    """A group of rows, or rows by name."""
     groups = {"main": MAIN, "text": TEXT, "controls": CONTROLS, "all": (*MAIN, *TEXT, *CONTROLS)}
     if asked in groups:
         return groups[asked]
-    names = [name.strip() for name in asked.split("|")]
+    names = list(dict.fromkeys(name.strip() for name in asked.split("|")))
     if unknown := [name for name in names if name not in ROWS]:
-        raise SystemExit(f"row {unknown[0]!r} is unknown; use main, text, controls, all or some of: {' | '.join(ROWS)}")
+        known = f"{', '.join(groups)} or some of: {' | '.join(ROWS)}"
+        raise ArgumentTypeError(f"row {unknown[0]!r} is unknown; use {known}")
     return [ROWS[name] for name in names]
 
 

@@ -24,26 +24,30 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import torch
+from arguments import whole
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluation.coded import coded
 from evaluation.profiles.stock import TextStock
 from evaluation.readers import read_log
-from evaluation.reasoning.held_out import HeldOutHistories
+from evaluation.reasoning.calls import Calls
+from evaluation.reasoning.held_out import HeldOutHistories, Order
 from evaluation.reasoning.recorded import write_graphs
-from evaluation.reasoning.recording import Called, Played, Recording, requests_before_tests
+from evaluation.reasoning.recording import Played, Recording, requests_before_tests
 from llm_workers.answers import REPAIRS
 from llm_workers.cache import AnswerCache
 from llm_workers.client.endpoint import EndpointAnswerer
+from llm_workers.config import LlmConfig
 from llm_workers.local_model import DEFAULT_MODEL, LocalModel
 from llm_workers.producers.embedded import EmbeddedAnswerer
-from llm_workers.protocols import Answer, Answerer, Prompt
+from llm_workers.protocols import Answer, Answerer, LlmError, Prompt
 from llm_workers.reasoning.matching import VectorMatcher
 from llm_workers.reasoning.request import ReasoningRequest
 from llm_workers.reasoning.settings import ReasoningSettings
@@ -53,6 +57,16 @@ DATA = Path(os.environ.get("EVERGRAPH_DATA", "../shared/data")) / "amazon-beauty
 FEW = ReasoningSettings(proposals=1, chains=1, ideas=2)
 LISTS = {"reasoning": ("links", FEW.proposals), "divergence": ("items", FEW.ideas)}
 CACHE_BYTES = 1 << 30
+
+
+class Asked(NamedTuple):
+    """Who is asked, and how."""
+
+    answerer: Answerer
+    at_once: int
+    """Questions that are out at a time."""
+    repairs: int
+    """How often an answer that does not fit is asked for again."""
 
 
 class HeldToFew:
@@ -73,38 +87,24 @@ class HeldToFew:
         return await self._model.answer(msgspec.structs.replace(prompt, schema=schema))
 
 
-class Calls:
-    """What each call took, a line each in a file beside the cache; a run that goes on adds to it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def add(self, called: Called) -> None:
-        """Write one down."""
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(called) + b"\n")
-
-    def by_kind(self) -> dict[str, list[Called]]:
-        """All there ever were."""
-        lines = self._path.read_bytes().splitlines() if self._path.exists() else []
-        found: dict[str, list[Called]] = {}
-        for called in (msgspec.json.decode(line, type=Called) for line in lines):
-            found.setdefault(called.kind, []).append(called)
-        return found
+def asked_of(model: str, settings: LlmConfig) -> Asked:
+    """Raises ValueError for settings without a key, :class:`~llm_workers.protocols.LlmError` without weights."""
+    if model == "embedded":
+        return Asked(HeldToFew(), at_once=1, repairs=0)
+    return Asked(EndpointAnswerer(settings), settings.concurrency, REPAIRS)
 
 
 async def record(
     recording: Recording,
     requests: Sequence[ReasoningRequest],
-    answerer: Answerer,
+    asked: Asked,
     calls: Calls,
-    at_once: int,
-    repairs: int,
 ) -> None:
-    """Ask, round by round, until nobody waits; ``at_once`` questions are out at a time."""
+    """Ask, round by round, until nobody waits. Raises :class:`~llm_workers.protocols.LlmError` for a model that cannot
+    answer."""
 
     async def ask(prompt: Prompt) -> None:
-        calls.add(await recording.ask(prompt, answerer, repairs))
+        calls.add(await recording.ask(prompt, asked.answerer, asked.repairs))
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -119,8 +119,8 @@ async def record(
                 f"{count} {kind}" for kind, count in Counter(one.kind for one in played.questions).items()
             )
             task = bar.add_task(f"round {number}: {kinds}", total=len(played.questions))
-            for at in range(0, len(played.questions), at_once):
-                group = played.questions[at : at + at_once]
+            for at in range(0, len(played.questions), asked.at_once):
+                group = played.questions[at : at + asked.at_once]
                 await asyncio.gather(*map(ask, group))
                 bar.advance(task, len(group))
 
@@ -163,42 +163,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=("embedded", "endpoint"), default="embedded")
     parser.add_argument("--replay", action="store_true", help="ask nobody")
-    parser.add_argument("--users", type=int, default=200)
-    parser.add_argument("--items", type=int, default=4, help="newest items of the past")
-    parser.add_argument("--seed", type=int, default=0, help="who is drawn; with --order shuffled also the shuffle")
-    parser.add_argument("--order", default="published", help="published or shuffled")
+    parser.add_argument("--users", type=whole(1), default=200)
+    parser.add_argument("--items", type=whole(1), default=4, help="newest items of the past")
+    parser.add_argument("--seed", type=whole(0), default=0, help="who is drawn; with --order shuffled also the shuffle")
+    parser.add_argument("--order", choices=get_args(Order), default="published")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=Path("out/recorded-reasoning"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    args.out.mkdir(parents=True, exist_ok=True)
-    settings = load_settings({}).llm
-    model_id = DEFAULT_MODEL if args.model == "embedded" else settings.model
-    if not model_id:
-        raise SystemExit("no model: set EVERGRAPH_LLM_MODEL, and EVERGRAPH_LLM_BASE_URL where it is not OpenAI's")
-    log = coded(read_log(args.data))
-    requests = requests_before_tests(
-        log, HeldOutHistories.of(log, args.order, args.seed), users=args.users, items=args.items, seed=args.seed
-    )
-    stock = TextStock("minilm")
+    try:
+        settings = load_settings({}).llm
+        model_id = DEFAULT_MODEL if args.model == "embedded" else settings.model
+        if not model_id:
+            raise ValueError("no model: set EVERGRAPH_LLM_MODEL, and EVERGRAPH_LLM_BASE_URL where it is not OpenAI's")
+        log = coded(read_log(args.data))
+        requests = requests_before_tests(
+            log, HeldOutHistories.of(log, args.order, args.seed), users=args.users, items=args.items, seed=args.seed
+        )
+        asked = None if args.replay else asked_of(args.model, settings)
+        stock = TextStock("minilm")
+        args.out.mkdir(parents=True, exist_ok=True)
+        calls = Calls(args.out / "calls.jsonl")
+    except (ValueError, OSError, LlmError) as fault:
+        parser.error(str(fault))
     entries = {item.item_id: item for item in log.catalogue.values()}
     matcher = VectorMatcher(stock.encoder)
     matcher.add(entries.values())
-    cache = AnswerCache(args.out / "answers.sqlite", CACHE_BYTES)
-    calls = Calls(args.out / "calls.jsonl")
-    recording = Recording(cache, model_id, args.model, entries.get, matcher, stock.encoder, FEW)
-    begun = time.perf_counter()
-    if not args.replay:
-        if args.model == "embedded":
-            asyncio.run(record(recording, requests, HeldToFew(), calls, at_once=1, repairs=0))
-        else:
-            at_once = settings.concurrency
-            asyncio.run(record(recording, requests, EndpointAnswerer(settings), calls, at_once, REPAIRS))
-        print(f"{len(requests)} users recorded by {model_id} in {time.perf_counter() - begun:.0f} s")
-    played = replayed(recording, requests)
+    with closing(AnswerCache(args.out / "answers.sqlite", CACHE_BYTES)) as cache:
+        recording = Recording(cache, model_id, args.model, entries.get, matcher, stock.encoder, FEW)
+        if asked is not None:
+            begun = time.perf_counter()
+            try:
+                asyncio.run(record(recording, requests, asked, calls))
+            except LlmError as fault:
+                raise SystemExit(f"{fault}; started again, the run goes on from what is kept in {args.out}") from None
+            print(f"{len(requests)} users recorded by {model_id} in {time.perf_counter() - begun:.0f} s")
+        played = replayed(recording, requests)
     write_graphs(args.out / "graphs.msgpack", played.graphs)
     show(played, calls)
-    cache.close()
 
 
 if __name__ == "__main__":

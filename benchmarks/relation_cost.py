@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from arguments import several, whole
 from rich.console import Console
 from rich.table import Table
 
@@ -40,16 +41,24 @@ def main() -> None:
     """Parse, walk, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a log that `evergraph evaluate` reads")
-    parser.add_argument("--events", type=int, default=16_000)
-    parser.add_argument("--steps", default="8,64", help="events per step: 8,64")
+    parser.add_argument("--events", type=whole(2), default=16_000)
+    parser.add_argument("--steps", type=several(whole(1), ","), default="8,64", help="events per step: 8,64")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    log = read_log(args.data)
+    if max(args.steps) > args.events // 2:
+        parser.error(f"--steps {max(args.steps)}: the first half of --events {args.events} must hold a whole step")
+    try:
+        log = read_log(args.data)
+        order = coded(log)
+    except ValueError as fault:
+        parser.error(str(fault))
+    if len(order) < args.events:
+        parser.error(f"--events {args.events}: {log.name} has {len(order)}; name no more, or another log")
     table = Table(title=f"{log.name}, events {args.events // 2:,} to {args.events:,}: CPU ms per event")
     for column in ("events per step", "engine without", "update", "share", "proposing and scoring", "share"):
         table.add_column(column, justify="right")
-    for size in map(int, args.steps.split(",")):
-        cost = measured(coded(log), log, args.events, size)
+    for size in args.steps:
+        cost = measured(order, log, args.events, size)
         shares = (f"{part / cost.engine:.0%}" for part in (cost.update, cost.lists))
         update, lists = ((f"{part:.3f}", share) for part, share in zip(cost[1:], shares, strict=True))
         table.add_row(str(size), f"{cost.engine:.3f}", *update, *lists)
@@ -81,7 +90,7 @@ def measured(order: CodedLog, log: InteractionLog, events: int, size: int) -> Co
                 spent.clear()
                 taken = 0.0
             for engine, stream in zip((plain, related), streams, strict=True):
-                step = list(islice(stream, size))
+                step = list(islice(stream, min(size, events - done)))
                 begun = time.process_time()
                 engine.step(step)
                 taken += time.process_time() - begun if engine is plain else 0.0

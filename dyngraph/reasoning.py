@@ -11,6 +11,10 @@ import msgspec
 
 NO_STEP = -1
 """What a step that opens a chain comes from."""
+OPENS, AGAIN = "opens", "again"
+"""Relations of steps that claim nothing: an item that opens a chain, and one that comes again."""
+SURE = 100.0
+"""The score that such steps bear without a test, since nothing about them could be refuted."""
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
@@ -23,13 +27,13 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     """Place among the graph's steps of the step that it goes on from, always an earlier one; -1 opens a chain."""
     relation: str
     """What kind of reason it is, a short name: ``follows``, ``same brand``, ``same category``, ``alike``, ``opens``,
-    or what an LLM called it."""
+    ``again``, or what an LLM called it."""
     concept: str
     """What the reason is about, in a word or two (a brand, a category): a node between the two items; may be empty."""
     reason: str
     """One sentence."""
     score: float
-    """Verification score, 0 to 100."""
+    """Verification score, 0 to 100; 100 for what is not verified, see :func:`tested`."""
 
 
 class Imagined(msgspec.Struct, frozen=True, array_like=True):
@@ -73,6 +77,11 @@ class ReasoningGraph(msgspec.Struct, frozen=True):
     prompt_version: str = ""
     created_at: int = 0
     """Wall clock, ms; tells what it cost in time, never what counts."""
+
+
+def tested(step: Step) -> bool:
+    """Whether a step's score was earned in verification; openings and repetitions have theirs for nothing."""
+    return step.relation not in (OPENS, AGAIN) or step.score < SURE
 
 
 def chains(graph: ReasoningGraph) -> list[list[int]]:

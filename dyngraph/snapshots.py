@@ -112,8 +112,8 @@ class SnapshotStore:
                 )
             if manifest.config != config:
                 raise SnapshotError(
-                    f"snapshot {path} was made with other settings (models, sizes, seed) than the ones now asked for; "
-                    "use the former settings, or another --state-dir"
+                    f"snapshot {path} was made with other settings (models, sizes, seed, --llm or --no-llm, profiles, "
+                    "reasoning, relations) than the ones now asked for; use the former settings, or another --state-dir"
                 )
             return manifest, load_file(path / "state.safetensors"), (path / "catalogue.json").read_bytes()
         if self._paths():

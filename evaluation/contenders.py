@@ -10,8 +10,8 @@ from typing import get_args
 
 from evaluation.coded import CodedLog
 from evaluation.parts import Part
-from evaluation.profiles.makers import Recorded, producers
-from evaluation.profiles.rows import is_row
+from evaluation.profiles.makers import Recorded, check_answers, producers, told_of
+from evaluation.profiles.rows import is_recorded, is_row
 from evaluation.protocols import Outcome, Plan
 from evaluation.protocols.holdout import leave_one_out
 from evaluation.protocols.prequential import prequential, silent
@@ -154,11 +154,18 @@ def run_together(
 ) -> list[Outcome]:
     """Walk the log once with several rows of DynLLM's ablation, each of which learns on its own.
 
-    ``answers`` are those of the row with recorded facets. Raises ValueError where they are missing.
+    ``answers`` are those of the row with recorded facets. Raises ValueError where they are missing, or none fits.
     """
     from evaluation.profiles.walk import run_rows
 
-    return run_rows(rows, log, coded, plan, progress, batch=batch, producers=producers(rows, log.items, answers))
+    if answers is not None and any(map(is_recorded, rows)):
+        check_answers(answers, log, coded, batch)
+    makers = producers(rows, log.items, answers)
+    made = run_rows(rows, log, coded, plan, progress, batch=batch, producers=makers)
+    for name, outcome in zip(rows, made, strict=True):
+        if is_recorded(name):
+            outcome.settings.update(told_of(makers["recorded"]))
+    return made
 
 
 def _settings(

@@ -58,6 +58,8 @@ class Imported(msgspec.Struct):
     """Requests that failed at the server."""
     bad: int = 0
     """Lines that are no such answer, or whose answer does not fit its schema."""
+    questions: int = 0
+    """Of the bad ones: prompts as :func:`export_jobs` writes them."""
     problems: list[str] = msgspec.field(default_factory=list)
     """The first of them, with their line numbers."""
 
@@ -136,6 +138,8 @@ class _Line(msgspec.Struct):
     custom_id: str
     response: _Response | None = None
     error: Any = None
+    url: Any = None
+    """Of a question; no answer has one."""
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -150,6 +154,11 @@ def _read(number: int, line: bytes, cache: AnswerCache, report: Imported) -> tup
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         report.bad += 1
         report.problem(number, f"is no line of a batch's output ({error})")
+        return None
+    if said.url is not None and said.response is None and said.error is None:
+        report.bad += 1
+        report.questions += 1
+        report.problem(number, "is a prompt as `evergraph llm export-jobs` writes it, not an answer")
         return None
     waiting = cache.store.pending(said.custom_id)
     if waiting is None:

@@ -29,10 +29,12 @@ def cache_key(model_id: str, prompt: Prompt) -> str:
 
 
 class AnswerCache:
-    """Texts of checked answers, in ``path`` (None: in memory)."""
+    """Texts of checked answers, in ``path`` (None: in memory); ``given``: as of :class:`~llm_workers.store.Store`."""
 
-    def __init__(self, path: Path | None, max_bytes: int, *, lock_wait_s: float = LOCK_WAIT_S) -> None:
-        self.store = Store(path, max_bytes, lock_wait_s=lock_wait_s)
+    def __init__(
+        self, path: Path | None, max_bytes: int, *, lock_wait_s: float = LOCK_WAIT_S, given: bool = False
+    ) -> None:
+        self.store = Store(path, max_bytes, lock_wait_s=lock_wait_s, given=given)
         """Anything else may lie in it too, under keys that do not look like ours."""
         self._forgettings: Counter[str] = Counter()
         self._turn = threading.Lock()

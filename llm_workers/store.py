@@ -1,8 +1,9 @@
 """A bounded key-value file for what was expensive to make: answers of language models, vectors of texts.
 
 SQLite in WAL mode, so several processes may share a file and a file may be passed on. It is a cache: whatever goes
-wrong with it costs a miss and a counter, never an exception in the work. The one exception is an erasure: forgetting
-someone must not fail silently.
+wrong with it costs a miss and a counter, never an exception in the work. There are two exceptions. Forgetting someone
+must not fail silently; and a file that is no cache, or that a person named for one command, is neither moved nor done
+without.
 """
 
 from __future__ import annotations
@@ -35,17 +36,27 @@ T = TypeVar("T")
 
 
 class Store:
-    """At most ``max_bytes`` of keys and values in ``path`` (None: in memory); usable from any thread."""
+    """At most ``max_bytes`` of keys and values in ``path`` (None: in memory); usable from any thread.
 
-    def __init__(self, path: Path | None, max_bytes: int, *, lock_wait_s: float = LOCK_WAIT_S) -> None:
+    ``given``: a person named the file for this command, so it must be usable, is never moved aside, and reading does
+    not change it. Raises :class:`StoreError` where it cannot be used, and, given or not, for a file of another program.
+    """
+
+    def __init__(
+        self, path: Path | None, max_bytes: int, *, lock_wait_s: float = LOCK_WAIT_S, given: bool = False
+    ) -> None:
         self._path, self._max_bytes, self._lock_wait_s = path, max_bytes, lock_wait_s
         self._lock = threading.RLock()
-        self._file = StoreFile(path, lock_wait_s)
+        self._file = StoreFile(path, lock_wait_s, heals=not given)
+        self._given = given
         self._left_alone_until = 0.0
         self._touched: dict[str, int] = {}
         self.figures = {"hits": 0, "misses": 0, "evicted": 0, "bypassed": 0, "moved_aside": 0}
         """``bypassed``: reads and writes that were given up because the file was locked, full or broken."""
         with self._lock:
+            if given:
+                with self._sure("open it"):
+                    pass
             self._try(lambda db: None, None)
 
     def get(self, key: str) -> bytes | None:
@@ -57,7 +68,8 @@ class Store:
             self.figures["hits" if rows else "misses"] += 1
             if not rows:
                 return None
-            self._touched[key] = time.time_ns()
+            if not self._given:
+                self._touched[key] = time.time_ns()
             if len(self._touched) >= TOUCHES:
                 self._try(lambda db: self._write(db, []), None)
             return rows[0][0]
@@ -144,10 +156,19 @@ class Store:
         """Pending questions."""
         return self._number("SELECT count(*) FROM pending")
 
+    def digest(self) -> str:
+        """Of all keys and values, whoever made the file and whenever they were used. Raises :class:`StoreError`."""
+        content = hashlib.blake2b(digest_size=8)
+        with self._sure("read it") as db:
+            for key, value in db.execute("SELECT key, value FROM entries ORDER BY key"):
+                content.update(f"{key} {len(value)} ".encode() + value)
+        return content.hexdigest()
+
     def close(self) -> None:
         """Write what is noted in memory and close the file."""
         with self._lock:
-            self._try(lambda db: self._write(db, []), None)
+            if self._touched:
+                self._try(lambda db: self._write(db, []), None)
             self._file.close()
 
     def _number(self, question: str) -> int:
@@ -208,8 +229,8 @@ class Store:
                 raise StoreError(f"the cache {self._path}: could not {purpose} ({error}); try again") from None
 
     def _move_aside(self, error: sqlite3.DatabaseError) -> None:
-        self.figures["moved_aside"] += 1
         self._file.move_aside(str(error))
+        self.figures["moved_aside"] += 1
 
 
 def owner_tag(owner: str) -> bytes:

@@ -1,4 +1,7 @@
-"""The SQLite file under a :class:`~llm_workers.store.Store`: opening it, knowing it, moving it aside when broken."""
+"""The SQLite file under a :class:`~llm_workers.store.Store`: opening it, knowing it, moving it aside when broken.
+
+Only what begins as SQLite is ever moved, and nothing that a person named for one command: any other file is somebody's.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 APPLICATION_ID = 0x45564C43
 """In the file's header: ours, and not somebody's own database."""
+HEADER = b"SQLite format 3\x00"
 PER_ENTRY = 128
 """Bytes counted for an entry besides its key and value."""
 
@@ -39,16 +43,21 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 """
 
+GIVE = "give a file that an LLM worker or `evergraph llm export-jobs` made, or a new name (--cache, llm.cache_path)"
+
 
 class StoreError(RuntimeError):
     """Raised for a file that cannot serve, and for an erasure that could not be finished; names the fix."""
 
 
 class StoreFile:
-    """The connection to ``path`` (None: in memory). Not locked: whoever uses it takes turns."""
+    """The connection to ``path`` (None: in memory). Not locked: whoever uses it takes turns.
 
-    def __init__(self, path: Path | None, lock_wait_s: float) -> None:
-        self._path, self._lock_wait_s = path, lock_wait_s
+    ``heals``: a broken file is moved aside, and a new one is begun; otherwise it stays where it is.
+    """
+
+    def __init__(self, path: Path | None, lock_wait_s: float, *, heals: bool = True) -> None:
+        self._path, self._lock_wait_s, self._heals = path, lock_wait_s, heals
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         if path is not None:
@@ -59,8 +68,9 @@ class StoreFile:
                 raise StoreError(f"the cache {path}: its folder cannot be made ({error.strerror}); {fix}") from None
 
     def connection(self) -> sqlite3.Connection:
-        """Opened if it is not. Raises ``sqlite3.Error``, and :class:`StoreError` for another program's database."""
+        """Opened if it is not. Raises ``sqlite3.Error``, and :class:`StoreError` for another program's file."""
         if self._db is None:
+            self._refuse_what_is_no_database()
             name = ":memory:" if self._path is None else str(self._path)
             db = sqlite3.connect(name, timeout=self._lock_wait_s, check_same_thread=False, isolation_level=None)
             try:
@@ -78,11 +88,17 @@ class StoreFile:
             self._db = None
 
     def move_aside(self, why: str) -> None:
-        """Of a broken file: it keeps its bytes under another name, and the next access begins a new one."""
+        """Of a broken file: it keeps its bytes under another name, and the next access begins a new one.
+
+        Raises :class:`StoreError` for a file that is not to be moved.
+        """
         replaced = self._db is not None and self._inode_now() != self._inode
         self.close()
         if self._path is None or replaced:
             return  # another process has moved it already
+        self._refuse_what_is_no_database()
+        if not self._heals:
+            raise StoreError(f"{self._path} is an answer cache that cannot be read ({why}); {GIVE}")
         aside = self._path.with_name(f"{self._path.name}.broken-{time.time_ns()}")
         for ending in ("", "-wal", "-shm"):
             part = self._path.with_name(self._path.name + ending)
@@ -96,6 +112,17 @@ class StoreFile:
             for part in self._path.parent.glob(f"{self._path.name}.broken-*"):
                 part.unlink(missing_ok=True)
 
+    def _refuse_what_is_no_database(self) -> None:
+        try:
+            if self._path is None or not self._path.exists():
+                return
+            with self._path.open("rb") as file:
+                begins = file.read(len(HEADER))
+        except OSError:
+            return  # SQLite says why it cannot be opened
+        if not HEADER.startswith(begins):
+            raise StoreError(f"{self._path} is no answer cache: it does not begin as an SQLite file does; {GIVE}")
+
     def _inode_now(self) -> int:
         try:
             return self._path.stat().st_ino if self._path is not None else 0
@@ -108,8 +135,8 @@ class StoreFile:
             tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             known = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
         if known != [APPLICATION_ID, FORMAT]:
-            if tables and known[0] != APPLICATION_ID:
-                raise StoreError(f"{self._path} is another program's database; give cache_path a file of its own")
+            if (tables or known[0]) and known[0] != APPLICATION_ID:
+                raise StoreError(f"{self._path} is no answer cache but another program's database; {GIVE}")
             if known[0] == APPLICATION_ID:
                 raise sqlite3.DatabaseError(f"it has format {known[1]}, this program writes {FORMAT}")
         self._write_ahead(db)

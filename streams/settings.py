@@ -13,7 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -258,7 +258,15 @@ def _convert(values: dict[str, Any], origin: Mapping[str, str]) -> Settings:
         name = found.group(1) if found else "?"
         if name in SECTIONS:  # a rule between several of its settings: the text names them
             raise SettingsError(f"section {name}: {error}") from None
-        raise SettingsError(f"{origin.get(name, name)} = {values.get(name)!r}: {error}") from None
+        rule = f"is one of {', '.join(map(repr, choices))}" if (choices := _choices(name)) else str(error)
+        raise SettingsError(f"{origin.get(name, name)} = {values.get(name)!r}: {rule}") from None
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    """The values of a setting that has a list of them."""
+    section, _, inner = name.rpartition(".")
+    kind = get_type_hints(SECTIONS.get(section, Settings)).get(inner)
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _path(kind: type, value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -129,8 +128,7 @@ def _read_by(contender: str, experiment: Experiment) -> dict[str, int | str | No
     """The options that only some contenders read."""
     if is_row(contender) and experiment.answers is not None and ROWS[contender].maker == "recorded":
         answers = experiment.answers
-        digest = hashlib.blake2b(answers.path.read_bytes(), digest_size=8).hexdigest()
-        return {"batch": experiment.batch, "answers": digest, "model": answers.model}
+        return {"batch": experiment.batch, "answers": answers.digest(), "model": answers.model}
     if contenders.is_engine(contender) or is_row(contender):
         return {"batch": experiment.batch}
     return {"trials": experiment.trials}

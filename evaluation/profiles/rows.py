@@ -31,6 +31,7 @@ class Row:
 TEMPORAL = "tgn"
 """The row without texts and profiles: the temporal graph network alone, by its own score."""
 WHOLE = "dynllm"
+RECORDED = "dynllm, recorded facets"
 
 ROWS: dict[str, Row] = {
     WHOLE: Row(),
@@ -38,7 +39,7 @@ ROWS: dict[str, Row] = {
     "dynllm, item text off": Row({"item_text": False}),
     "dynllm, no profile, item text off": Row({"facets": (), "item_text": False}),
     "dynllm, LLM facets": Row(maker="embedded"),
-    "dynllm, recorded facets": Row(maker="recorded"),
+    RECORDED: Row(maker="recorded"),
     "dynllm, no distillation": Row({"distillation": "off"}),
     **{f"dynllm, k = {kept}": Row({"kept": kept}) for kept in KEPT},
     "dynllm, ordered": Row({"distillation": "ordered"}),
@@ -61,6 +62,11 @@ def default_rows() -> list[str]:
     """All that need nothing but the text model: no language model, and no answers recorded elsewhere."""
     every = [name for name, row in ROWS.items() if row.maker == "statistical" and row.vectors != "hidden"]
     return [WHOLE, TEMPORAL, *every[1:]]
+
+
+def is_recorded(name: str) -> bool:
+    """Whether ``name`` is a row whose profiles are recorded answers."""
+    return name in ROWS and ROWS[name].maker == "recorded"
 
 
 def is_row(name: str) -> bool:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from evaluation.kept_files import KeptFileError
+
 _STATE = "state"
+_FIX = "delete it, and the .json and .ranks of its name where they are, to train anew"
 
 
 class Checkpoint:
@@ -36,7 +39,7 @@ class Checkpoint:
     def load(self, module: nn.Module, adam: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Put weights and moments back; returns best weights and ``state``, or None where there is no file.
 
-        Raises ValueError for a file of another model.
+        Raises ValueError for a file of another model, and for one that is torn.
         """
         if not self.path.exists():
             return None
@@ -53,15 +56,18 @@ class Checkpoint:
         return parts["best"], state
 
     def best(self) -> dict[str, Tensor]:
-        """The best weights. Raises FileNotFoundError where nothing was trained yet."""
+        """The best weights. Raises FileNotFoundError where nothing was trained yet, ValueError for a torn file."""
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such checkpoint; train the base model first")
         return self._read()[0]["best"]
 
     def _read(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         parts: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "adam": {}}
-        with safe_open(self.path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 (the file is no mapping)
-                part, _, rest = name.partition(".")
-                parts[part][rest] = file.get_tensor(name)
-            return parts, json.loads(file.metadata()[_STATE])
+        try:
+            with safe_open(self.path, "pt") as file:
+                for name in file.keys():  # noqa: SIM118 (the file is no mapping)
+                    part, _, rest = name.partition(".")
+                    parts[part][rest] = file.get_tensor(name)
+                return parts, json.loads((file.metadata() or {})[_STATE])
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise KeptFileError(self.path, f"holds no checkpoint ({error})", _FIX) from error

@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from evaluation.coded import CodedLog
 from evaluation.experiments.provenance import code_digest
+from evaluation.kept_files import KeptFileError, kept_arrays
 from evaluation.reasoning.held_out import HeldOutHistories
 from evaluation.reasoning.rows import ChainBuilding
 from models.llmrg.chains import PlacedChains
@@ -37,10 +38,11 @@ class KeptChains:
         self._name = f"{name} {code_digest([type(build).__module__])}"
 
     def __call__(self, log: CodedLog, data: HeldOutHistories, threshold: float | None) -> PlacedChains:
-        """From the folder, or built and put there."""
+        """From the folder, or built and put there. Raises :class:`KeptFileError` for a file that holds no chains along
+        these histories."""
         path = self._folder / f"{self._key(log, data, threshold)}.chains"
         if path.exists():
-            return PlacedChains(histories=data.histories, **load_file(path))
+            return _read(path, data)
         chains = self._build(log, data, threshold)
         self._folder.mkdir(parents=True, exist_ok=True)
         written = path.with_suffix(".writing")
@@ -53,3 +55,11 @@ class KeptChains:
         for array in (data.rows, data.learned, data.validation, data.tests):
             parts.update(np.ascontiguousarray(array).tobytes())
         return parts.hexdigest()[:24]
+
+
+def _read(path: Path, data: HeldOutHistories) -> PlacedChains:
+    arrays = kept_arrays(path, _KEPT)
+    try:
+        return PlacedChains(histories=data.histories, **arrays)
+    except (ValueError, IndexError) as error:
+        raise KeptFileError(path, f"holds no chains along these histories ({error})") from error

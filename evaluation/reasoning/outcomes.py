@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,14 +11,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from evaluation.kept_files import KeptFileError, kept_arrays, kept_json
 from evaluation.made_with import say_made_with
 from evaluation.reasoning.full_ranking import FullRanks, figures
 from evaluation.reasoning.held_out import Order
 from evaluation.reasoning.training import Progress
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+SAME_FIGURE = 1e-6
+"""Figures that are nearer are equal: numpy may add in another order on another machine."""
 
 
 class Run(NamedTuple):
@@ -68,13 +72,22 @@ class Outcomes:
         return outcome
 
     def find(self, run: Run) -> RunOutcome | None:
-        """A finished run, or None."""
-        path = self._path(run, ".json")
-        return RunOutcome(**json.loads(path.read_text())) if path.exists() else None
+        """A finished run, or None where its figures or its ranks are not there.
+
+        Raises :class:`KeptFileError` for a file that is torn, and for ranks that are not those of the figures.
+        """
+        path, beside = self._path(run, ".json"), self._path(run, ".ranks")
+        if not (path.exists() and beside.exists()):
+            return None
+        outcome = kept_json(path, RunOutcome, "figures of a run")
+        ranks = self.ranks(run)
+        if not (_same(figures(ranks.masked), outcome.masked) and _same(figures(ranks.unmasked), outcome.unmasked)):
+            raise KeptFileError(beside, f"holds other ranks than the figures in {path.name} are of")
+        return outcome
 
     def ranks(self, run: Run) -> FullRanks:
-        """Middle ranks by evaluated user, in the order of the test places."""
-        return FullRanks(**load_file(self._path(run, ".ranks")))
+        """Middle ranks by evaluated user, in the order of the test places. Raises :class:`KeptFileError`."""
+        return FullRanks(**kept_arrays(self._path(run, ".ranks"), FullRanks._fields))
 
     def weights(self, run: Run) -> Path:
         """Where a run's checkpoint is."""
@@ -82,3 +95,9 @@ class Outcomes:
 
     def _path(self, run: Run, suffix: str) -> Path:
         return self.folder / f"{re.sub('[^a-z0-9]+', '-', run.row.lower())}.{run.order}.{run.seed}{suffix}"
+
+
+def _same(ours: Mapping[str, float], theirs: Mapping[str, float]) -> bool:
+    return ours.keys() == theirs.keys() and all(
+        math.isclose(ours[name], theirs[name], abs_tol=SAME_FIGURE) for name in ours
+    )

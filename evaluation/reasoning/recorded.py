@@ -30,7 +30,9 @@ def write_graphs(path: Path, graphs: Sequence[ReasoningGraph]) -> None:
 
 
 def read_graphs(path: Path) -> list[ReasoningGraph]:
-    """Graphs that :func:`write_graphs` kept. Raises ValueError for a file that holds something else."""
+    """Graphs that :func:`write_graphs` kept. Raises ValueError for a file that is not there or holds something else."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; make it with recorded_reasoning.py")
     try:
         return _unpacker.decode(path.read_bytes())
     except msgspec.MsgspecError as error:
@@ -46,12 +48,13 @@ class RecordedChains:
     def __init__(self, build: ChainBuilding, graphs: Sequence[ReasoningGraph]) -> None:
         self.refused: Counter[str] = Counter()
         """By reason: ``unknown_user``, ``another_past``."""
-        self._build = build
+        self.build = build
+        """Who makes the counted ones."""
         self._graphs = {graph.user_id: graph for graph in graphs}
 
     def __call__(self, log: CodedLog, data: HeldOutHistories, threshold: float | None) -> RecordedPlaces:
         """``threshold`` is for the counted ones: a recorded graph holds what held up when it was made."""
-        counted = self._build(log, data, threshold)
+        counted = self.build(log, data, threshold)
         rows = {item_id: row for row, item_id in enumerate(log.item_ids) if row}
         return RecordedPlaces(**_fields(counted), graphs=self.placed(log, data), rows=rows)
 

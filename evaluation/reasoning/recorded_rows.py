@@ -40,22 +40,28 @@ class RecordedRows(NamedTuple):
     """Recorded graphs that do not belong to this order, by reason."""
 
 
+def check_recorded(study: Study, graphs: Sequence[ReasoningGraph], order: Order, seed: int) -> None:
+    """Before anything is trained. Raises ValueError where no recorded graph belongs to this order, or nobody builds
+    counted graphs."""
+    builder = _builder(study, graphs)
+    if not builder.placed(study.log, HeldOutHistories.of(study.log, order, seed)):
+        raise _none_belongs(builder, graphs, order, seed)
+
+
 def recorded_rows(study: Study, graphs: Sequence[ReasoningGraph], order: Order, seed: int) -> RecordedRows:
     """Rank them. Raises ValueError where ``reasoning`` is not finished, or nobody builds counted graphs, and where no
     recorded graph belongs to this order.
     """
     run = Run(REASONING, order, seed)
-    if study.build is None or study.rows.find(run) is None:
+    builder = _builder(study, graphs)
+    if study.rows.find(run) is None:
         raise ValueError(f"recorded graphs are read by the row {REASONING!r}, order {order}, seed {seed}: run it first")
     data = HeldOutHistories.of(study.log, order, seed)
-    builder = RecordedChains(study.build, graphs)
     recorded = builder(study.log, data, row_named(REASONING).threshold)
     which = np.flatnonzero(np.isin(data.tests, list(recorded.graphs)))
     if not len(which):
-        raise ValueError(
-            f"none of the {len(graphs)} recorded graphs belongs to the {order} order: {dict(builder.refused)}"
-        )
-    counted = study.build(study.log, data, row_named(REASONING).threshold)
+        raise _none_belongs(builder, graphs, order, seed)
+    counted = builder.build(study.log, data, row_named(REASONING).threshold)
     most = max(len(graph.steps) for graph in recorded.graphs.values())
     readings: dict[str, PlacedChains] = {
         COUNTED: counted,
@@ -66,6 +72,19 @@ def recorded_rows(study: Study, graphs: Sequence[ReasoningGraph], order: Order, 
     for name, chains in readings.items():
         ranks[name] = full_ranks(study.finished(run, data, chains), data.histories, data.tests[which])
     return RecordedRows(study.log.users[data.rows[data.tests[which]]], ranks, dict(builder.refused))
+
+
+def _builder(study: Study, graphs: Sequence[ReasoningGraph]) -> RecordedChains:
+    if study.build is None:
+        raise ValueError("recorded graphs stand beside counted ones; name who builds those")
+    return RecordedChains(study.build, graphs)
+
+
+def _none_belongs(builder: RecordedChains, graphs: Sequence[ReasoningGraph], order: Order, seed: int) -> ValueError:
+    return ValueError(
+        f"none of the {len(graphs)} recorded graphs belongs to the {order} order, seed {seed}: "
+        f"{dict(builder.refused)}; leave this order or seed out, or record graphs for it"
+    )
 
 
 def _finished(study: Study, order: Order, seed: int, which: NDArray[np.int64]) -> dict[str, FullRanks]:

@@ -46,10 +46,16 @@ def requests_before_tests(
     """What is known before the test place of up to ``users`` users, drawn by ``seed``; a few are the first of many.
 
     The past is the newest ``items`` events before the place. Neighbours are counted over what is learned of the other
-    users, so neither a held-out item nor anything that the user did later has a part in a request.
+    users, so neither a held-out item nor anything that the user did later has a part in a request. Raises ValueError
+    where nobody is long enough, or nobody is asked about.
     """
+    for name, asked in (("users", users), ("items", items)):
+        if asked < 1:
+            raise ValueError(f"{name} = {asked}: use 1 or more")
     known = data.histories.known(data.tests)
     drawn = np.random.default_rng(seed).permutation(data.tests[known + 1 >= LEAST_EVENTS])[:users]
+    if not len(drawn):
+        raise ValueError(f"{log.name}: no user has {LEAST_EVENTS} events, and none with fewer is asked about")
     near = _Near(log, data)
     texts = {item.item_id: item for item in log.catalogue.values()}.get
     return [_request(log, data, place, items, texts, near) for place in drawn.tolist()]

@@ -79,6 +79,6 @@ def row_named(name: str) -> Row:
     except ValueError:
         threshold = -1.0
     if word != "threshold" or not 0 <= threshold <= 100:
-        known = ", ".join(row.name for row in ROWS)
-        raise ValueError(f"row {name!r} is unknown; use some of: {BASE}, {known}, threshold = 0 to 100")
+        known = " | ".join([BASE, *(row.name for row in ROWS), "threshold = 0 to 100"])
+        raise ValueError(f"row {name!r} is unknown; use some of: {known}")
     return Row(f"threshold = {threshold:g}", threshold=threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from evaluation.coded import CodedLog
 from evaluation.intervals import Difference, paired_difference
+from evaluation.kept_files import KeptFileError
 from evaluation.metrics import gains
 from evaluation.reasoning.bases import trained_base, untrained_base
 from evaluation.reasoning.by_name import ByName, weight_of
@@ -61,6 +63,21 @@ class Study:
         model = self._model(run, data, start)
         progress = train(model, data, replace(self.joint, seed=run.seed), self.rows.weights(run), tell)
         return self.rows.add(run, full_ranks(model, data.histories, data.tests), progress)
+
+    def check(self, runs: Sequence[Run]) -> None:
+        """What of ``runs`` and their base models is on disk can be read: before hours are spent on the others.
+
+        Raises ValueError for a name that there is not, and :class:`~evaluation.kept_files.KeptFileError`.
+        """
+        for run in runs:
+            if run.row != BASE:
+                row_named(run.row)
+            self.rows.find(run)
+            base = self._base_of(run)
+            if self.bases.find(base) and not self.bases.weights(base).exists():
+                raise KeptFileError(
+                    self.bases.weights(base), "no such file", "delete the .json of its name to train anew"
+                )
 
     def finished(self, run: Run, data: HeldOutHistories, chains: PlacedChains | None = None) -> Trainable:
         """The trained model of a finished run that has weights; with ``chains`` over others than it learned with."""

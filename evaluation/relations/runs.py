@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from evaluation.kept_files import kept_json
 from evaluation.relations.model import TabledLrd
 from evaluation.relations.rows import Row
 from evaluation.relations.training import (
@@ -75,10 +76,7 @@ def path_of(folder: Path, data: str, row: Row, config: LrdConfig, budget: Budget
 
 def load(path: Path) -> Run:
     """A run from its file. Raises ValueError for a file that holds none."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Run)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{path}: no run of this version ({error}); delete the file to train it again") from None
+    return kept_json(path, Run, "run of this version")
 
 
 def carry_out(

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.table import Table
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dyngraph.relations import RelationTable
 from evaluation.coded import CodedLog
 from evaluation.intervals import Difference, paired_difference
+from evaluation.kept_files import KeptFileError
 from evaluation.made_with import say_made_with
 from evaluation.metrics import gains, hits
 from evaluation.profiles.stock import TextModel
@@ -20,7 +22,7 @@ from evaluation.relations.rows import ROWS, Row
 from evaluation.relations.runs import Run, carry_out, load, path_of
 from evaluation.relations.tables import relation_table
 from evaluation.relations.training import Budget, Tell, build
-from evaluation.relations.world import text_rows, world_of
+from evaluation.relations.world import check_negatives, text_rows, world_of
 from models.lrd.config import LrdConfig
 from models.lrd.usage import effective_slots
 
@@ -37,30 +39,44 @@ class Study:
     ) -> None:
         """``data`` names the set, and how it is shuffled, in file names and tables; ``folder`` keeps the runs.
 
-        Raises ValueError where it has runs of another log or catalogue by this name.
+        Raises ValueError where it has runs of another log or catalogue by this name, and for a log in which a true
+        item cannot be ranked among 99 others.
         """
-        say_made_with(folder / data, {"log": log.digest, "catalogue": log.catalogue_digest})
-        self.data = data
+        check_negatives(log, shuffle)
         self._log, self._folder, self._common, self._budget = log, folder, common, budget
         self._world = world_of(log, history=common.history, shuffle=shuffle)
+        say_made_with(folder / data, {"log": log.digest, "catalogue": log.catalogue_digest})
+        self.data = data
         self._texts: dict[TextModel, torch.Tensor] = {}
 
     def run(self, row: Row, seed: int, tell: Callable[[Row, int], Tell]) -> Run:
-        """From disk, or trained now."""
-        path = self._path(row, seed)
-        if path.exists():
-            return load(path)
-        config = row.config(self._common, seed)
+        """From disk, or trained now. Raises ValueError for a file that holds no run."""
+        if found := self.found(row, seed):
+            return found
+        path, config = self._path(row, seed), row.config(self._common, seed)
         return carry_out(
             path, self.data, row, config, self._world, self._text(row.texts), self._budget, tell(row, seed)
         )
 
+    def found(self, row: Row, seed: int) -> Run | None:
+        """The run from disk, or None. Raises ValueError for a file that holds none."""
+        path = self._path(row, seed)
+        return load(path) if path.exists() else None
+
     def table(self, row: Row, seed: int) -> RelationTable:
-        """The named relation table of a run that is on disk. Raises ValueError for a row that reads no text."""
+        """The named relation table of a run that is on disk.
+
+        Raises ValueError for a row that reads no text, and for weights that cannot be read.
+        """
         path = self._path(row, seed)
         config = row.config(self._common, seed)
         model = build(config, self._world, self._text(row.texts))
-        model.load_state_dict(load_file(path.with_suffix(".safetensors")))
+        weights = path.with_suffix(".safetensors")
+        try:
+            model.load_state_dict(load_file(weights))
+        except (SafetensorError, RuntimeError, FileNotFoundError) as error:
+            fix = f"delete {path.name} beside it to train the run again"
+            raise KeptFileError(weights, f"holds no weights of this model ({error})", fix) from error
         return relation_table(model, self._world, self._log)
 
     def kept(self, row: Row, seed: int) -> bool:

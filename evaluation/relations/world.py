@@ -23,6 +23,25 @@ FEWEST_LINKS = 0.1
 """Links per item that a relation needs; with fewer it is left out."""
 
 
+def check_negatives(log: CodedLog, shuffle: int | None = None) -> None:
+    """Raises ValueError for a log in which a user who is tested has fewer than :data:`NEGATIVES` items left: each true
+    item is ranked among so many that its user has nothing with."""
+    if log.n_items <= NEGATIVES:
+        raise ValueError(
+            f"{log.name} has {log.n_items} items, and a true item is ranked among {NEGATIVES} others; "
+            f"take a log with {NEGATIVES + 1} items or more"
+        )
+    users = np.unique(log.users[held_out(log, _plan(shuffle)).tests])
+    taken = np.bincount(np.unique(log.users * (log.n_items + 1) + log.items) // (log.n_items + 1))[users]
+    if len(few := np.flatnonzero(log.n_items - taken < NEGATIVES)):
+        user_id, own = log.user_ids[users[few[0]]], int(taken[few[0]])
+        raise ValueError(
+            f"{log.name}: user {user_id!r} has events with {own} of {log.n_items} items, which leaves "
+            f"{log.n_items - own}, and their true item is ranked among {NEGATIVES} that they have nothing with "
+            f"(such users: {len(few)}); leave them out of the log, or take one with more items"
+        )
+
+
 @dataclass(frozen=True)
 class World:
     """A log, split; nothing but :attr:`everything` knows of validation and test events."""
@@ -50,7 +69,7 @@ def world_of(log: CodedLog, *, history: int = 20, links: bool = True, shuffle: i
     On amazon-beauty, whose moments are days sorted by item id, the published order gives away which item is the last.
     Raises ValueError where no user has three events.
     """
-    rows = held_out(log, Plan("leave-one-out", shuffle_ties=shuffle is not None, seed=shuffle or 0))
+    rows = held_out(log, _plan(shuffle))
     users, items = log.users[rows.learned], log.items[rows.learned]
     attributes = attributes_of(log.catalogue, log.n_items)
     found: dict[str, Pairs] = {}
@@ -72,6 +91,10 @@ def world_of(log: CodedLog, *, history: int = 20, links: bool = True, shuffle: i
         attributes=attributes,
         links=found,
     )
+
+
+def _plan(shuffle: int | None) -> Plan:
+    return Plan("leave-one-out", shuffle_ties=shuffle is not None, seed=shuffle or 0)
 
 
 def text_rows(log: CodedLog, model: TextModel) -> torch.Tensor:

@@ -6,12 +6,15 @@ a word on when to come back, and a breaker that stays open (a wrong key does not
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from llm_workers.protocols import LlmError
+
+log = logging.getLogger(__name__)
 
 LONGEST_OPEN = 16
 """Times ``open_s``: how far doubling goes."""
@@ -77,9 +80,11 @@ class Breaker:
             yield
         except LlmError as error:
             if error.code in self._counting:
-                self._failed(trial)
+                self._failed(trial, error)
             raise
         else:
+            if self._times_open:
+                log.warning("the endpoint answers again")
             self._in_a_row = self._times_open = 0
         finally:
             if trial:
@@ -89,8 +94,11 @@ class Breaker:
         """Refuse everything from now on with this error's code and words."""
         self._broken = error
 
-    def _failed(self, trial: bool) -> None:
+    def _failed(self, trial: bool, error: LlmError) -> None:
         self._in_a_row += 1
         if trial or (not self._times_open and self._in_a_row >= self._failures):
-            self._open_until = self._clock() + self._open_s * min(2**self._times_open, LONGEST_OPEN)
+            pause = self._open_s * min(2**self._times_open, LONGEST_OPEN)
+            text = "the endpoint failed %d times in a row, at last with %s (%s); it is left alone for %.0f s"
+            log.warning(text, self._in_a_row, error.code, error, pause)
+            self._open_until = self._clock() + pause
             self._times_open += 1

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dyngraph.reasoning import NO_STEP, ReasoningGraph, Step
+from dyngraph.reasoning import AGAIN, NO_STEP, OPENS, SURE, ReasoningGraph, Step
 from llm_workers.protocols import LlmError, PastItem, TextEncoder
 from llm_workers.reasoning.evidence import own_concept, sentence
 from llm_workers.reasoning.facts import Facts, called, text_of, texts_among
@@ -27,10 +27,6 @@ from llm_workers.reasoning.soundness import fault_of, names_somebody
 from llm_workers.reasoning.steps import Steps
 from llm_workers.reasoning.verifying import Verifier
 from llm_workers.requests import Texts
-
-OPENS, AGAIN = "opens", "again"
-SURE = 100.0
-"""Score of what claims nothing that could be refuted: an item that opens a chain, or comes again."""
 
 
 class ChainBuilder:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dyngraph.reasoning import NO_STEP, Imagined, ReasoningGraph, Step
+from dyngraph.reasoning import AGAIN, NO_STEP, OPENS, Imagined, ReasoningGraph, Step
 from llm_workers.protocols import PastItem
-from llm_workers.reasoning.builder import AGAIN, OPENS
 from llm_workers.reasoning.coded import CodedCatalogue, Histories
 from llm_workers.reasoning.counted import CountedNeighbours
 from llm_workers.reasoning.evidence import RELATIONS, sentence

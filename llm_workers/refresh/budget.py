@@ -33,6 +33,10 @@ class Budget:
         """How many wait."""
         return len(self._rows)
 
+    def __contains__(self, user: int) -> bool:
+        """Whether one user row waits."""
+        return user < len(self._priority) and bool(self._priority.rows[user] > 0)
+
     def grow(self, length: int) -> None:
         """Make room for ``length`` users."""
         self._priority.grow(length)

@@ -8,6 +8,8 @@ up.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import numpy as np
 import torch
@@ -63,6 +65,13 @@ class RefreshPolicy:
             "dropped": self._budget.dropped,
             "segment_drifts": self._segments.drifts,
         }
+
+    def awaits(self, user: int) -> Literal["budget", "answer", "nothing"]:
+        """What one user row without an artefact waits for: that the budget allows a job, or the answer to one."""
+        if user in self._budget:
+            return "budget"
+        known = user < len(self._people.asked)
+        return "answer" if known and self._people.asked[user] >= 0 else "nothing"
 
     # -- the step ---------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Names of latent relations without a language model: what a relation's strongest pairs have in common.
 
 A pair says things of itself: same brand, and which; same category, and which; which category with which other; a word
-of the title that both have. The name is what a relation's pairs say more often than other pairs do.
+of the title that both have. The name is what a relation's pairs say more often than other pairs do. Where they say
+nothing together, it is what the items on either side are about more often than the catalogue is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ from dyngraph.relations import Pair, RelationTable
 
 LEAST_SHARE = 0.25
 """Of a relation's pairs must say what names it."""
+LEAST_OF_A_SIDE = 0.15
+"""Of the items on one side of a relation's pairs must bear the term that stands for that side."""
 LEAST_PAIRS = 2
 LEAST_LIFT = 1.5
 """Times as often as other pairs."""
@@ -36,8 +40,9 @@ _ANYTHING = ""
 def named(table: RelationTable, items: Mapping[str, Item]) -> RelationTable:
     """The table with a name for each slot that has something to say, no name twice, by counting.
 
-    A name is a few words such as ``both OPI``, ``same shelf: Nail Polish`` or ``Shampoos with Conditioners``. The
-    pairs' scores weigh what they say; items that the catalogue does not know, or without any text, say nothing.
+    A name is a few words such as ``both OPI``, ``same shelf: Nail Polish`` or ``Shampoos with Conditioners``, or else
+    the terms of either side: ``frame, then candle``. The pairs' scores weigh what they say; items that the catalogue
+    does not know, or without any text, say nothing.
 
     Each relation is set against the pairs of the others and against items of the catalogue put together at random. The
     most used relations choose first. Within a step, so whatever is said is read and counted once. The same input gives
@@ -58,7 +63,8 @@ def named(table: RelationTable, items: Mapping[str, Item]) -> RelationTable:
         def usual(saying: str, own: _Said = own, times: int = times) -> int:
             return chance[saying] + times * (together[saying] - own.often[saying])
 
-        names[number] = _telling(own, usual, set(names.values()))
+        taken = set(names.values())
+        names[number] = _telling(own, usual, taken) or reader.sides(table.slots[number].pairs, taken)
     slots = tuple(msgspec.structs.replace(slot, name=names[number]) for number, slot in enumerate(table.slots))
     return msgspec.structs.replace(table, slots=slots, producer="statistical")
 
@@ -98,6 +104,11 @@ class _Words(NamedTuple):
     """The narrowest level of each category."""
     words: frozenset[str]
     """Telling words of the title, the brand's own left out."""
+
+    @property
+    def terms(self) -> frozenset[str]:
+        """What an item is about by itself."""
+        return self.shelves | self.words | ({self.brand} if self.brand else set())
 
 
 class _Reader:
@@ -140,6 +151,32 @@ class _Reader:
         if not one.words.isdisjoint(other.words):
             sayings.update(f"both say “{word}”" for word in one.words & other.words)
         return sayings
+
+    def sides(self, pairs: Sequence[Pair], taken: set[str]) -> str:
+        """The most telling term of what the pairs lead from, then of what they lead to; empty where there is none."""
+        past = self._typical(dict.fromkeys(pair.past for pair in pairs))
+        then = self._typical(dict.fromkeys(pair.candidate for pair in pairs))
+        name = f"{past}, then {then}" if past and then else f"after {past}" if past else f"then {then}" if then else ""
+        return "" if name in taken else name
+
+    def _typical(self, item_ids: Iterable[str]) -> str:
+        """The term that tells these items from the catalogue, each item counted once."""
+        read = [words for item_id in item_ids if (words := self._words(item_id)) is not None]
+        often = Counter(term for words in read for term in words.terms)
+        best, most = "", 0.0
+        for term in sorted(often):
+            share, usual = often[term] / len(read), (self._bearers[term] + 0.5) / (len(self._items) + 1)
+            if share < LEAST_OF_A_SIDE or often[term] < LEAST_PAIRS or share / usual < LEAST_LIFT:
+                continue
+            worth = share * math.log(share / usual)
+            if worth > most + 1e-12:
+                best, most = term, worth
+        return best
+
+    @cached_property
+    def _bearers(self) -> Counter[str]:
+        """How many items of the catalogue bear each term."""
+        return Counter(term for item_id in self._items if (words := self._words(item_id)) for term in words.terms)
 
     def _words(self, item_id: str) -> _Words | None:
         """None for an item that is unknown or without text."""

@@ -73,7 +73,9 @@ class ChainSource:
     # -- reasons ----------------------------------------------------------------------------------------------
 
     def explain(self, graph: DynamicGraph, queries: Queries, causes: Sequence[Cause]) -> list[str]:
-        """Tell the chain behind which the item was imagined, or the one that ends nearest to it."""
+        """Tell the chain behind which the item was imagined, or that it stands in; else the item of a chain that it is
+        most like: its score came from the vectors then, and no chain leads to it.
+        """
         told = []
         for cause in causes:
             user, ts = int(queries.users[cause.query]), int(queries.ts[cause.query])
@@ -93,11 +95,16 @@ class ChainSource:
             if one.item_id == item_id:
                 chain = " → ".join([*self._chain(graph, made, one.step), graph.catalogue.title(item_id)])
                 return f"chain {chain}, verified {one.score / BEST_SCORE:.2f}"
-        rows = graph.item_ids.find([step.item_id for step in made.steps])
+        ids = [step.item_id for step in made.steps]
+        if item_id in ids:
+            step = len(ids) - 1 - ids[::-1].index(item_id)
+            return f"stands in your chain {' → '.join(self._chain(graph, made, step))}{_about(made, step)}"
+        rows = graph.item_ids.find(ids)
         near = self.model.item_vectors(rows) @ self.model.item_vectors(torch.tensor([item]))[0]
         step = int(near.masked_fill(rows == 0, -torch.inf).argmax())
-        about = f" ({made.steps[step].concept})" if made.steps[step].concept else ""
-        return f"goes on from your chain {' → '.join(self._chain(graph, made, step))}{about}"
+        path = self._chain(graph, made, step)
+        where = f"of your chain {' → '.join(path)}" if len(path) > 1 else "of your chains"
+        return f"is like {path[-1]} {where}{_about(made, step)}"
 
     def _chain(self, graph: DynamicGraph, made: ReasoningGraph, step: int) -> list[str]:
         """Titles of the latest items of a chain, oldest first."""
@@ -120,3 +127,8 @@ class ChainSource:
     def load_state(self, state: State) -> None:
         """Inverse of :meth:`state`."""
         self.model.load_state(state)
+
+
+def _about(made: ReasoningGraph, step: int) -> str:
+    concept = made.steps[step].concept
+    return f" ({concept})" if concept else ""

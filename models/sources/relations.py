@@ -135,7 +135,8 @@ class RelationSource:
             row = int(asked.past[place, slot])
             leads = row > 0 and bool(given[relation, slot] > 0)
             title = graph.catalogue.title(graph.item_ids[row])
-            told.append(f"relation {self.called(relation)} to {title}" if leads else "")
+            called = self.called(relation)
+            told.append(f"{'relation ' if called.startswith('‘') else ''}{called} to {title}" if leads else "")
         return told
 
     def _strengths(self, asked: Asked, items: Tensor) -> Tensor:

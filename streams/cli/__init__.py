@@ -7,6 +7,7 @@ anything else is a fault of ours and shows its traceback.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -23,6 +24,16 @@ COMMANDS = (
 ROOMS = ("dyngraph", "models", "llm_workers", "evaluation", "streams", "evergraph")
 
 USER_ERROR = 2
+
+OF_A_PATH = frozenset(
+    (
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EBUSY, errno.EXDEV, errno.EINVAL, errno.EIO),
+    )
+)
+"""What can be wrong with a path, where an error names one."""
+NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""Writing tells it without the path."""
 
 app = typer.Typer(
     name="evergraph",
@@ -80,11 +91,11 @@ def main() -> None:
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether an error tells of bad input: a class of ours, or a ValueError raised in our rooms."""
+    """Whether an error tells of bad input: a class of ours, a path that is of no use, or a ValueError of our rooms."""
     if type(error).__module__.partition(".")[0] in ROOMS:
         return True
-    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError):
-        return error.filename is not None
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM or (error.filename is not None and error.errno in OF_A_PATH)
     if not isinstance(error, ValueError):
         return False
     # A ValueError out of a library is a fault of ours, however much it looks like an answer.
@@ -96,4 +107,6 @@ def one_line(error: BaseException) -> str:
     """The text of an error without line breaks."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{error.strerror}: make room where the output goes, or write it to another disk"
     return " ".join(str(error).split()) or type(error).__name__

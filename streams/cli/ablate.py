@@ -65,6 +65,7 @@ def ablate(
     from evaluation.contenders import EVERGRAPH, WITHOUT, source_names
     from evaluation.experiments.experiment import DYNLLM, SOURCES
     from evaluation.profiles.makers import Recorded
+    from evaluation.profiles.rows import RECORDED, is_recorded
 
     if what[0] == DYNLLM and len(what) == 2:
         if sources is not None:
@@ -72,7 +73,10 @@ def ablate(
         if (answers is None) != (model is None):
             raise BadOption("--answers and --model go together: a cache file, and the model whose answers it holds")
         found = Recorded(answers, model) if answers is not None and model is not None else None
-        compare(what[1], _rows(rows), options, ablation=DYNLLM, answers=found)
+        asked = _rows(rows)
+        if found is not None and not any(is_recorded(name) for name in asked):
+            raise BadOption(f"--answers: no row that is asked for reads them; name {RECORDED!r} among --rows")
+        compare(what[1], asked, options, ablation=DYNLLM, answers=found)
         return
     if len(what) != 1 or rows is not None or answers is not None:
         raise BadOption(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 TUNING = "tuning"
 """As :data:`evaluation.contenders.TUNING`, which is not loaded for a help page."""
+ANSWERS_USED, ANSWERS_MISSING = "answers_used", "answers_missing"
+"""As in :mod:`evaluation.profiles.makers`."""
 
 
 def compare(
@@ -122,6 +124,9 @@ class Bars:
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
         how = "kept from before" if kept else f"{outcome.seconds:,.1f} s, {outcome.events_per_s:,.0f} events/s"
+        used, missing = (outcome.settings.get(name) for name in (ANSWERS_USED, ANSWERS_MISSING))
+        if used is not None:
+            how = f"{how}; {used:,} recorded answers used, {missing:,} profiles counted for want of one"
         self._console.print(f"{contender}: {how}", style="dim", markup=False, highlight=False)
 
     def draws(self, done: int, of: int) -> None:

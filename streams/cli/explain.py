@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.options import Config, Json, StateDir, Url, need_packages, write_json
+from streams.cli.options import BadOption, Config, Json, StateDir, Url, need_packages, write_json
 from streams.cli.recommend import ask, worker_url
 from streams.settings import load_settings
 
@@ -46,8 +46,15 @@ def explain(
     from evaluation.reporting.chains import chain_document, chain_tree, only
     from streams.worker.reasoning import told_graph
 
+    for what, given in (("USER", user), ("--item", item)):
+        if given == "":
+            raise BadOption(f"{what} is empty: give an id, for example `evergraph explain 17850 --item 22423`")
     if picture:
         need_packages("--picture", "matplotlib")
+        from evaluation.reporting.chain_pictures import picture_form
+
+        for path in picture:
+            picture_form(path)
     settings = load_settings({"state_dir": state_dir}, config=config)
     address = (url or worker_url(settings)).rstrip("/")
     answer = ask(f"{address}/users/{urllib.parse.quote(user, safe='')}/reasoning")
@@ -60,13 +67,16 @@ def explain(
     console = Console()
     if item is not None:
         graph = only(graph, item)
-        if not graph.steps:
-            console.print(f"no chain of {user} leads to {item}, and none goes through it", markup=False)
-    console.print(chain_tree(graph, named))
-    for path in picture or ():
-        from evaluation.reporting.chain_pictures import save_picture
+    if item is not None and not graph.steps:
+        nothing = f"no chain of {user} leads to {item}, and none goes through it"
+        undrawn = "; nothing is drawn" if picture else ""
+        console.print(f"{nothing}: a list can name it only as like an item of a chain{undrawn}", markup=False)
+    else:
+        console.print(chain_tree(graph, named))
+        for path in picture or ():
+            from evaluation.reporting.chain_pictures import save_picture
 
-        save_picture(graph, named, path)
-        console.print(f"drawn: {path}", markup=False)
+            save_picture(graph, named, path)
+            console.print(f"drawn: {path}", markup=False)
     if json is not None:
         write_json(json, chain_document(graph, named))

@@ -14,6 +14,7 @@ from streams.cli.options import BadOption, Broker, Config, Prefix, StateDir, bro
 from streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from llm_workers.batches import Imported
     from llm_workers.cache import AnswerCache
     from llm_workers.config import LlmConfig
     from llm_workers.protocols import ProfileRequest, Prompt
@@ -100,11 +101,15 @@ def import_answers(
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
-    """Keep each answer that fits its schema; the others are told with their line numbers."""
+    """Keep each answer that fits its schema; the others are told with their line numbers.
+
+    Answers are kept for the prompts of an export, so the cache must be the one that the export used.
+    """
     from llm_workers.batches import import_answers as import_
 
     _, llm = _settings(None, cache_file, state_dir=state_dir, config=config)
     size = file.stat().st_size
+    _must_be_there(llm)
     with _open(llm) as answers, _progress("bytes") as (begin, advance):
         begin(size)
         done = import_(file, answers, progress=advance)
@@ -114,6 +119,8 @@ def import_answers(
         f"{done.kept} answers kept; {done.known} known already, {done.unknown} unknown, {done.failed} failed at the "
         f"server, {done.bad} unusable"
     )
+    if not done.kept + done.known:
+        raise BadOption(f"{file}: nothing in it could be used; {_instead(done, llm)}")
 
 
 def cache(
@@ -124,9 +131,9 @@ def cache(
 ) -> None:
     """Show figures; with --forget erase first."""
     _, llm = _settings(None, cache_file, state_dir=state_dir, config=config)
-    assert llm.cache_path is not None
-    if not llm.cache_path.exists():
-        raise BadOption(f"--cache {llm.cache_path}: there is no such file; an LLM worker or an export makes it")
+    if forget == "":
+        raise BadOption("--forget '': is no user; give the id of the user whose answers are to be erased")
+    _must_be_there(llm)
     with _open(llm) as answers:
         if forget is not None:
             typer.echo(f"{answers.forget_owner(forget)} entries of {forget} erased")
@@ -147,13 +154,35 @@ def _settings(model: str | None, cache_file: Path | None, **flags: object) -> tu
     return settings, llm_config(settings)
 
 
+def _must_be_there(llm: LlmConfig) -> None:
+    """Raises `BadOption` where no answer cache has been begun: opening it would."""
+    assert llm.cache_path is not None
+    if not llm.cache_path.exists():
+        raise BadOption(
+            f"--cache {llm.cache_path}: there is no such file; an LLM worker or `evergraph llm export-jobs` makes it"
+        )
+    if not llm.cache_path.stat().st_size:
+        raise BadOption(f"--cache {llm.cache_path}: is no answer cache, it is empty; give the one of the export")
+
+
+def _instead(done: Imported, llm: LlmConfig) -> str:
+    """What to do about a file of answers none of which was kept."""
+    if done.questions:
+        return "it holds the prompts of an export: send it to the batch service and give the file that comes back"
+    if done.unknown:
+        return f"{llm.cache_path} waits for none of these answers: give the --cache that the export was made with"
+    if done.failed:
+        return "the server answered nothing: export again, and send that"
+    return "give the output file of a batch: a JSON object a line, with custom_id and response"
+
+
 @contextmanager
 def _open(llm: LlmConfig) -> Iterator[AnswerCache]:
     from llm_workers.cache import AnswerCache
 
     assert llm.cache_path is not None
     llm.cache_path.parent.mkdir(parents=True, exist_ok=True)
-    answers = AnswerCache(llm.cache_path, llm.cache_bytes)
+    answers = AnswerCache(llm.cache_path, llm.cache_bytes, given=True)
     try:
         yield answers
     finally:

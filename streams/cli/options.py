@@ -83,7 +83,9 @@ def broker_of(settings: Settings) -> str:
     if isinstance(found, str) and found:
         return found
     raise BadOption(
-        "no broker: give --broker host:port (or EVERGRAPH_BROKER), or start everything here with `evergraph up`"
+        "no broker: give --broker host:port (or EVERGRAPH_BROKER), or start everything here with `evergraph up`; "
+        f"no worker has left its address in {settings.state_dir}, and one with another --state-dir is found by "
+        "EVERGRAPH_STATE_DIR=DIR"
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from typing import Annotated, Any
 
 import typer
 
 from streams.cli.options import Config, Learner, Prefix, Profiles, StateDir
-from streams.settings import llm_layer, load_settings
+from streams.settings import Settings, llm_layer, load_settings
 
 Broker = Annotated[
     str | None,
@@ -64,10 +65,23 @@ def up(
         try:
             url = installation.wait_ready()
             console.print(f"ready: lists and state at [bold]{url}[/], logs in {settings.state_dir}")
-            console.print("next: `evergraph publish FILE`, `evergraph recommend USER`, Ctrl-C to stop")
+            publish, recommend = next_commands(settings, installation.broker)
+            console.print(f"next: `{publish}`, `{recommend}`, Ctrl-C to stop", markup=False, soft_wrap=True)
             installation.watch()
         except KeyboardInterrupt:
             console.print("stopping (the worker writes a snapshot)")
+
+
+def next_commands(settings: Settings, broker: str) -> tuple[str, str]:
+    """How to publish to this installation and ask it, with what the two commands would not find by themselves."""
+    known = load_settings()
+    publish, recommend = "evergraph publish FILE", "evergraph recommend USER"
+    if known.state_dir.absolute() != settings.state_dir.absolute():
+        publish += f" --broker {broker}"
+        recommend += f" --state-dir {shlex.quote(str(settings.state_dir))}"
+    if known.prefix != settings.prefix:
+        publish += f" --prefix {settings.prefix}"
+    return publish, recommend
 
 
 def _as_interrupt(number: int, frame: Any) -> None:

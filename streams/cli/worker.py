@@ -49,7 +49,7 @@ def worker(
 ) -> None:
     """Work until stopped by Ctrl-C or TERM.
 
-    Exit codes: 2 a setting is wrong, 3 state and log do not fit, 1 and 4 may be restarted.
+    Exit codes: 2 a setting is wrong, 3 state does not fit log or settings, 1 and 4 may be restarted.
     """
     settings = load_settings(
         {

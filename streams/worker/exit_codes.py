@@ -15,7 +15,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     """A setting is wrong, a topic is missing, a port is taken."""
     STATE = 3
-    """Log and state do not fit together; going on would lose events silently."""
+    """Log and state, or settings and state, do not fit together; going on would lose events silently."""
     STALLED = 4
     """Events were waiting and nothing moved; the watchdog ended the worker."""
 

@@ -15,7 +15,7 @@ from dyngraph.lists import HistoryEntry, RecommendationList
 from dyngraph.shard import Shard
 from streams.worker.json_http import JsonPort, Problem, json_answer
 from streams.worker.profiles import profile_of
-from streams.worker.reasoning import reasoning_of, relations_of
+from streams.worker.reasoning import Missing, reasoning_of, relations_of, why_none
 from streams.worker.shards import HostedShard, NotHosted, ShardHost
 
 MAX_K = 1_000
@@ -109,14 +109,12 @@ class HttpPort(JsonPort):
 
     async def _reasoning(self, request: web.Request) -> web.Response:
         user = request.match_info["user"]
-        found = await self._hosted(user).run(lambda shard: reasoning_of(shard, user))
-        if found is None:
-            raise Problem(
-                404,
-                f"user {user[:80]!r} has no reasoning graph",
-                "a graph is made from the user's second event on, by an LLM worker",
-                "see `llm_jobs` at /state, and whether a worker runs: `evergraph worker --role llm`",
-            )
+        not_ready = self._overview.not_ready()
+        found = await self._hosted(user).run(
+            lambda shard: reasoning_of(shard, user) or why_none(shard, user, not_ready)
+        )
+        if isinstance(found, Missing):
+            raise Problem(404, f"user {user[:80]!r} has no reasoning graph", found.rule, found.fix)
         return json_answer(found)
 
     async def _relations(self, request: web.Request) -> web.Response:

@@ -24,6 +24,7 @@ from faust.types import TP
 
 from dyngraph.admission import AdmissionConfig
 from dyngraph.shard import ShardConfig
+from dyngraph.snapshots import SnapshotError
 from dyngraph.weights import WeightsError
 from models.system import open_shard
 from models.warming import warm_up
@@ -155,8 +156,8 @@ class GraphWorker:
     def fail(self, error: BaseException) -> None:
         """End the worker because of `error`."""
         if not self._ending.is_set():
-            mendable = isinstance(error, StateError | WeightsError)
-            self._exit = ExitCode.STATE if mendable else ExitCode.FAILED
+            needs_a_person = isinstance(error, StateError | WeightsError | SnapshotError)
+            self._exit = ExitCode.STATE if needs_a_person else ExitCode.FAILED
             log.error("the worker ends: %s: %s", type(error).__name__, error)
             self._ending.set()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from dyngraph.reasoning import ReasoningGraph
 from dyngraph.relations import RelationTable
 from dyngraph.shard import Shard
+from llm_workers.refresh.several import Policies
 from models.lrd.living_table import LivingTable
 from models.sources.relations import RelationSource
 
@@ -27,6 +28,52 @@ def reasoning_of(shard: Shard, user_id: str) -> dict[str, Any] | None:
         "titles": {item_id: item.title for item_id, item in entries if item is not None and item.title},
         "age_s": round(max(shard.now().ts - found.ts, 0) / 1000, 3),
     }
+
+
+class Missing(NamedTuple):
+    """Why a user has no reasoning graph, as far as this worker knows."""
+
+    rule: str
+    fix: str
+
+
+def why_none(shard: Shard, user_id: str, not_ready: str | None) -> Missing:
+    """Why :func:`reasoning_of` found nothing; ``not_ready`` tells what the worker still waits for, None if nothing."""
+    policies = shard.refresh.policies if isinstance(shard.refresh, Policies) else {}
+    policy = policies.get("reasoning")
+    if policy is None:
+        return Missing(
+            "reasoning graphs are off on this worker",
+            "start one without --no-llm and with `reasoning` true, on a state folder of its own",
+        )
+    graph, config = shard.engine.graph, policy.config
+    row = int(graph.user_ids.find([user_id])[0])
+    events = int(graph.users.events[row]) if row else 0
+    if not events:
+        fix = f"wait: the worker is not ready ({not_ready})" if not_ready else "check the id, or publish such an event"
+        return Missing("the user is unknown here: this worker has no event of such a user", fix)
+    if events < config.min_events:
+        return Missing(
+            f"one is asked for from a user's event {config.min_events} on, and this user has {events}",
+            "ask again after the user's next event",
+        )
+    waits = policy.awaits(row)
+    if waits == "budget":
+        return Missing(
+            f"the user is one of {policy.figures()['waiting']} who wait for a turn: `reasoning_refresh.jobs_per_1000` "
+            f"allows {config.jobs_per_1000} graphs per 1,000 events",
+            "wait for more events, or set it higher",
+        )
+    if waits == "answer":
+        return Missing(
+            "one was asked for, and none has been taken in yet",
+            "see whether a worker runs that makes them (`evergraph worker --role llm`), what its /state says, and "
+            "`reasoning.refused` at /state here",
+        )
+    return Missing(
+        "none is asked for: the user only refused items, or too many others waited for the budget",
+        "ask again after the user's next event, which is looked at anew",
+    )
 
 
 def told_graph(answer: dict[str, Any]) -> ReasoningGraph:

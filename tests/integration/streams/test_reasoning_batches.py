@@ -42,7 +42,11 @@ def job(user: str, *items: str) -> LlmJob:
     )
 
 
-def evergraph(*arguments: object) -> str:
+def evergraph(*arguments: object, fails: bool = False) -> str:
+    if fails:
+        with pytest.raises(BadOption) as caught:
+            CliRunner().invoke(app, ["llm", *map(str, arguments)], catch_exceptions=False)
+        return str(caught.value)
     done = CliRunner().invoke(app, ["llm", *map(str, arguments)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
@@ -68,7 +72,11 @@ def test_rounds_of_export_and_import_finish_every_graph(
             client.send(f"{prefix}items", encode(ItemMessage(item_id=item, title=title)), key=item.encode())
         for one in (job("anna", "tea"), job("anna", "tea", "cup"), job("berta", "pot", "cup", "tea")):
             client.send(f"{prefix}llm-jobs", encode(one), key=one.entity_id.encode())
-        client.send(f"{prefix}users", encode(UserMessage(user_id="anna", attributes={"diet": "vegan"})), key=b"anna")
+        client.send(
+            f"{prefix}users",
+            encode(UserMessage(user_id="anna", attributes={"interests": "vegan food", "diet": "no nuts"})),
+            key=b"anna",
+        )
         client.flush()
     here = ("--state-dir", tmp_path)
     export = ("export-jobs", "--kind", "reasoning", "--out", jobs, "--model", "big", "--broker", broker)
@@ -76,6 +84,14 @@ def test_rounds_of_export_and_import_finish_every_graph(
     assert re.match(r"2 prompts to .*; 0 graphs finished, 2 users wait: import the answers and export again", told)
     about_anna, about_berta = sorted(jobs.read_text().splitlines(), key=lambda line: "vegan" not in line)
     assert "vegan" in about_anna and "vegan" not in about_berta, "what a user said of themselves is asked with"
+    assert "nuts" not in about_anna, "but for what no model is told"
+    given_back = evergraph("import-answers", jobs, *here, fails=True)
+    assert given_back.startswith(f"{jobs}: nothing in it could be used; it holds the prompts of an export")
+    jobs.with_suffix(".png").write_bytes(b"\x89PNG\r\n" * 5)
+    assert evergraph("import-answers", jobs.with_suffix(".png"), *here, fails=True).endswith("custom_id and response")
+    elsewhere = tmp_path / "nosuch.sqlite"
+    assert "there is no such file" in evergraph("import-answers", jobs, "--cache", elsewhere, fails=True)
+    assert not elsewhere.exists()
     rounds, kinds = 0, set()
     while "users wait:" in told:
         replies = [answered(line) for line in jobs.read_text().splitlines()]

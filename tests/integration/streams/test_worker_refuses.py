@@ -11,6 +11,8 @@ from worker_process import WorkerProcess, worker
 
 from streams.admin import create_topics
 from streams.broker import EmbeddedBroker
+from streams.settings import llm_layer, load_settings
+from streams.supervisor import Installation, WorkerGone
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +98,36 @@ def test_offsets_that_left_retention_end_it_with_an_instruction(
         assert graph.spawn().wait() == 3
         assert "begins at offset 15 and the state needs 10" in graph.tail()
         assert "evergraph replay" in graph.tail()
+
+
+def test_a_state_of_other_settings_ends_it_with_what_may_differ(
+    embedded_broker: EmbeddedBroker, prefix: str, tmp_path: Path
+) -> None:
+    import msgspec
+    from worker_process import event, producer
+
+    with worker(embedded_broker.address, prefix, tmp_path) as graph, producer(embedded_broker.address) as client:
+        client.send(f"{prefix}interactions", msgspec.json.encode(event("u", "i", 1_700_000_000_000)), key=b"u")
+        client.flush()
+        graph.until_applied(0)
+        assert graph.end() == 0
+    process = WorkerProcess(embedded_broker.address, prefix, tmp_path, relations=False)
+    assert _refused(process)[0] == 3
+    assert "made with other settings (models, sizes, seed, --llm or --no-llm, profiles, reasoning," in process.tail()
+
+    told: list[str] = []
+    settings = load_settings(
+        {"broker": embedded_broker.address, "prefix": prefix, "state_dir": tmp_path, "http_port": 0}
+        | llm_layer(on=False)
+        | {"clock": "log"},
+        env={},
+    )
+    with (
+        pytest.raises(WorkerGone, match=r"ended with code 3: .*SnapshotError: .*use the former settings"),
+        Installation(settings, tell=told.append) as up,
+    ):
+        up.wait_ready()
+    assert told == [], "it is not started again"
 
 
 def test_it_stops_at_once_when_asked_while_it_still_joins_its_group(

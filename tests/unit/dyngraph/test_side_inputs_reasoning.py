@@ -30,6 +30,8 @@ def empty() -> DynamicGraph:
     made = DynamicGraph(2, 2, text_dim=WIDTH, concept_dim=WIDTH)
     made.user_ids.add(PEOPLE)
     made.item_ids.add(["tea"])
+    made.users.grow(len(made.user_ids))
+    made.users.last_ts[1:] = made.users.events[1:] = 9  # far enough for every graph here
     return made
 
 

@@ -101,6 +101,15 @@ def test_bad_lines_are_named_and_the_rest_is_kept(tmp_path: Path) -> None:
     assert (again.kept, again.known) == (5, 2), "what failed is still waited for"
 
 
+def test_an_export_that_comes_back_is_recognised(tmp_path: Path) -> None:
+    cache = AnswerCache(None, 10**6)
+    export_jobs(map(prompt, range(3)), tmp_path / "jobs.jsonl", cache, "m")
+    report = import_answers(tmp_path / "jobs.jsonl", cache)
+    assert (report.kept, report.failed, report.bad, report.questions) == (0, 0, 3, 3)
+    assert report.problems[0] == "line 1: is a prompt as `evergraph llm export-jobs` writes it, not an answer"
+    assert cache.figures()["waiting"] == 3
+
+
 def test_large_exports_go_into_several_files(tmp_path: Path) -> None:
     cache = AnswerCache(None, 10**7)
     report = export_jobs(map(prompt, range(5)), tmp_path / "jobs.jsonl", cache, "m", most_requests=2)

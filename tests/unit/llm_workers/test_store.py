@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_workers.store import Store, StoreError
+from llm_workers.store import TOUCHES, Store, StoreError
 from llm_workers.store_file import PER_ENTRY
 
 MANY = 10**9
@@ -117,7 +117,7 @@ def test_an_erasure_that_readers_keep_from_ending_says_so_and_ends_later(tmp_pat
     assert b"secret" not in b"".join(part.read_bytes() for part in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\x00" + b"\xff" * 5_000])
+@pytest.mark.parametrize("content", [b"SQLite format 3\x00" + b"\xff" * 5_000, b"SQLite format 3\x00" + bytes(84)])
 def test_a_corrupt_file_is_moved_aside_and_a_new_one_begun(
     content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,12 +193,85 @@ def test_other_peoples_databases_are_left_alone(tmp_path: Path) -> None:
     theirs.execute("CREATE TABLE orders (id)")
     theirs.commit()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="another program's database; give cache_path a file of its own"):
+    with pytest.raises(StoreError, match="is no answer cache but another program's database; give a file"):
         Store(path, MANY)
     assert path.read_bytes() == before
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="give cache_path a place"):
         Store(tmp_path / "file" / "cache.sqlite", MANY)
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("content", [b"<svg/>", b"\x89PNG\r\n" * 900, b"SQLite"[::-1], b"\n"])
+def test_what_does_not_begin_as_sqlite_is_never_moved(content: bytes, given: bool, tmp_path: Path) -> None:
+    path = tmp_path / "chains.svg"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"chains\.svg is no answer cache: .*; give a file"):
+        Store(path, MANY, given=given)
+    assert [(part.name, part.read_bytes()) for part in tmp_path.iterdir()] == [("chains.svg", content)]
+
+
+def test_what_takes_the_place_of_an_open_cache_is_not_moved(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    store = Store(path, MANY)
+    for number in range(500):
+        store.put(str(number), bytes(2_000))
+    store.close()
+    store.get("1")
+    content = b"<svg/>" * 100_000
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="is no answer cache"):
+        for number in range(500):
+            store.get(str(number))
+    assert path.read_bytes() == content
+    assert not list(tmp_path.glob("*.broken-*"))
+
+
+def test_a_damaged_cache_that_a_person_named_stays_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    content = b"SQLite format 3\x00" + b"\xff" * 5_000
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"cache\.sqlite is an answer cache that cannot be read \("):
+        Store(path, MANY, given=True)
+    assert [(part.name, part.read_bytes()) for part in tmp_path.iterdir()] == [("cache.sqlite", content)]
+
+
+def test_reading_a_cache_that_a_person_named_does_not_change_it(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    store = Store(path, MANY)
+    store.put_many((str(number), b"v", "") for number in range(1_000))
+    store.close()
+    before = path.read_bytes()
+    given = Store(path, MANY, given=True)
+    assert all(given.get(str(number)) == b"v" for number in range(1_000))
+    given.close()
+    assert path.read_bytes() == before
+
+
+def test_a_digest_is_of_what_is_kept_and_not_of_when_it_was_used(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    store = Store(path, MANY)
+    store.put_many([("a", b"1", ""), ("b", b"2", "")])
+    found, file = store.digest(), path.read_bytes()
+    for _ in range(TOUCHES):
+        store.get("a")
+    store.close()
+    assert path.read_bytes() != file
+    assert Store(path, MANY, given=True).digest() == found
+    other = Store(None, MANY)
+    other.put_many([("b", b"2", "u"), ("a", b"1", "")])
+    assert other.digest() == found
+    other.put("b", b"3")
+    assert other.digest() != found
+
+
+def test_an_empty_and_a_cut_file_are_begun_anew_by_a_worker(tmp_path: Path) -> None:
+    for name, content in (("empty", b""), ("cut", b"SQLite for")):
+        (tmp_path / name).write_bytes(content)
+        store = Store(tmp_path / name, MANY)
+        store.put("k", b"v")
+        store.put("k", b"v")
+        assert store.get("k") == b"v"
 
 
 WRITER = """

@@ -71,8 +71,11 @@ def texts(items: Sequence[Item] = SHOP) -> dict[str, bytes]:
 
 
 def living(**parts: Any) -> Engine:
-    """A small engine with these parts of a :class:`SystemConfig`, which knows the shop and its texts."""
+    """A small engine with these parts of a :class:`SystemConfig`, which knows the shop and its texts. It takes graphs
+    about whatever items: made-up ones do.
+    """
     engine = build_engine(SystemConfig(tgn=SMALL.tgn, **parts))
+    engine.graph.reasoning.met = None
     engine.graph.catalogue.put(SHOP)
     engine.graph.texts.put(texts())
     return engine
@@ -133,6 +136,7 @@ def asking(engine: Engine, *users: str, at: Moment | None = None) -> Queries:
 def copied(engine: Engine, **parts: Any) -> Engine:
     """A fresh engine with the state of another, as after a restart: the texts and graphs are part of the state."""
     other = build_engine(SystemConfig(tgn=SMALL.tgn, **parts))
+    other.graph.reasoning.met = None
     other.load_state({name: value.clone() for name, value in engine.state().items()})
     other.graph.catalogue.put(engine.graph.catalogue.items())
     return other
@@ -159,7 +163,7 @@ def graph_of(
     )
     concepts = (concept,) if concept else ()
     vectors = np.ascontiguousarray(VECTORS.encode(concepts)[:, :width], "<f2").tobytes() if concept else b""
-    given: dict[str, Any] = {"offset": -1, "events": len(items), "steps": steps, "imagined": after}
+    given: dict[str, Any] = {"offset": -1, "events": 1, "steps": steps, "imagined": after}
     given |= {"concepts": concepts, "vectors": vectors, "producer": "statistical"}
     return ReasoningGraph(user, ts, **(given | fields))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from unit.dyngraph.small_logs import cut, event, random_log
 from unit.models.living_parts import CHAINS, asking, chain_source, chained, graph_of, reasoning
@@ -9,6 +10,7 @@ from unit.models.living_parts import CHAINS, asking, chain_source, chained, grap
 from dyngraph.engine import Engine
 from dyngraph.order import Moment
 from dyngraph.protocols import Cause, Learner, Source
+from evaluation.reporting.chains import only
 from models.sources.chains import ChainSource
 
 LOG = random_log(120, users=6, items=16, seed=11)
@@ -17,13 +19,24 @@ BEHIND = [("item-9", 95.0), ("item-3", 40.0), ("item-12", 70.0)]
 
 def with_graph(imagined: list[tuple[str, float]]) -> tuple[Engine, ChainSource]:
     """After the same log one user has a graph with this imagined behind ``item-1 → item-4``; nothing was learned."""
+    engine = after_log()
+    came(engine, 400, ["item-1", "item-4"], imagined)
+    engine.step([event(500, "bystander", "item-0")], learn=False)
+    return engine, chain_source(engine)
+
+
+def after_log() -> Engine:
     engine = chained()
     for step in cut(LOG, 8):
         engine.step(step, learn=False)
-    ts = engine.graph.horizon.ts
-    assert engine.graph.reasoning.put(graph_of("user-1", ts, ["item-1", "item-4"], imagined))
-    engine.step([event(500, "bystander", "item-0")], learn=False)
-    return engine, chain_source(engine)
+    return engine
+
+
+def came(engine: Engine, first: int, items: list[str], imagined: list[tuple[str, float]]) -> None:
+    """The user takes these, from event ``first`` on, and a graph of them comes: from the next step on it counts."""
+    taken = list(dict.fromkeys(items))
+    engine.step([event(first + at, "user-1", item) for at, item in enumerate(taken)], learn=False)
+    assert engine.graph.reasoning.put(graph_of("user-1", engine.graph.horizon.ts, items, imagined))
 
 
 def later(engine: Engine) -> Moment:
@@ -71,7 +84,7 @@ def test_without_what_a_reason_names_the_item_scores_less() -> None:
     assert told(engine, source, "item-9") == "chain thing number 1 → thing number 4 → thing number 9, verified 0.95"
     without, bare = with_graph([one for one in BEHIND if one[0] != "item-9"])
     assert features(without, bare, "item-9")["imagined"] == 0 < features(engine, source, "item-9")["imagined"]
-    assert told(without, bare, "item-9").startswith("goes on from your chain")
+    assert told(without, bare, "item-9").startswith("is like thing number ")
     for one, there in ((engine, True), (without, False)):
         (made,) = one.recommend(["user-1"], k=100)
         reasons = {item.item_id: item.reasons for item in made.items}
@@ -83,24 +96,46 @@ def test_without_what_a_reason_names_the_item_scores_less() -> None:
     assert float(gates[at]) > 0, "so less of the feature is less of the score"
 
 
-def test_a_reason_tells_the_chain_that_ends_nearest_with_its_concept() -> None:
+def test_a_reason_says_what_an_item_is_like_where_no_chain_leads_to_it() -> None:
     engine, source = with_graph(BEHIND)
-    assert told(engine, source, "item-4") in (
-        "goes on from your chain thing number 1 → thing number 4 (kind 1)",
-        "goes on from your chain thing number 1 (kind 1)",
-    )
-    near = source.model.item_vectors(engine.graph.item_ids.find(["item-1", "item-4"]))
-    item = source.model.item_vectors(engine.graph.item_ids.find(["item-4"]))[0]
-    nearest = "thing number 1" if float(near[0] @ item) > float(near[1] @ item) else "thing number 4"
-    assert told(engine, source, "item-4").endswith(f"{nearest} (kind 1)")
+    rows = engine.graph.item_ids.find([f"item-{n}" for n in range(16)]).tolist()
+    stood_near = set()
+    for item, row in enumerate(rows):
+        if f"item-{item}" in ("item-1", "item-4", "item-9", "item-3", "item-12") or not row:
+            continue
+        near = source.model.item_vectors(engine.graph.item_ids.find(["item-1", "item-4"]))
+        one = source.model.item_vectors(torch.tensor([row]))[0]
+        nearest = int((near @ one).argmax())
+        stood_near.add(nearest)
+        assert (
+            told(engine, source, f"item-{item}")
+            == (
+                "is like thing number 1 of your chains (kind 1)",
+                "is like thing number 4 of your chain thing number 1 → thing number 4 (kind 1)",
+            )[nearest]
+        )
+    assert stood_near == {0, 1}
+
+
+def test_a_reason_tells_the_chain_that_an_item_stands_in() -> None:
+    engine, source = with_graph(BEHIND)
+    assert told(engine, source, "item-1") == "stands in your chain thing number 1 (kind 1)"
+    assert told(engine, source, "item-4") == "stands in your chain thing number 1 → thing number 4 (kind 1)"
+
+
+@pytest.mark.parametrize("imagined", [BEHIND, BEHIND[:1], []], ids=len)
+def test_a_reason_speaks_of_a_chain_to_an_item_just_where_the_graph_has_one(imagined: list[tuple[str, float]]) -> None:
+    engine, source = with_graph(imagined)
+    made = engine.graph.reasoning.newest(int(engine.graph.user_ids.find(["user-1"])[0]))
+    assert made is not None
+    for number in range(16):
+        said = told(engine, source, f"item-{number}")
+        assert said.startswith(("chain ", "stands in ")) == bool(only(made, f"item-{number}").steps), said
 
 
 def test_a_reason_shows_the_latest_items_of_a_long_chain() -> None:
-    engine = chained()
-    for step in cut(LOG, 8):
-        engine.step(step, learn=False)
-    items = [f"item-{n}" for n in (0, 1, 2, 3, 8, 10, 10, 11)]
-    engine.graph.reasoning.put(graph_of("user-1", engine.graph.horizon.ts, items, [("item-9", 50.0)]))
+    engine = after_log()
+    came(engine, 400, [f"item-{n}" for n in (0, 1, 2, 3, 8, 10, 10, 11)], [("item-9", 50.0)])
     engine.step([event(500, "bystander", "item-0")], learn=False)
     said = told(engine, chain_source(engine), "item-9")
     assert said == "chain thing number 8 → thing number 10 → thing number 11 → thing number 9, verified 0.50"
@@ -108,12 +143,12 @@ def test_a_reason_shows_the_latest_items_of_a_long_chain() -> None:
 
 def test_a_reason_tells_of_the_graph_that_gave_the_features_and_not_of_one_that_came_since() -> None:
     engine, source = with_graph(BEHIND)
-    engine.graph.reasoning.put(graph_of("user-1", engine.graph.horizon.ts, ["item-2"], [("item-7", 50.0)]))
+    came(engine, 501, ["item-2"], [("item-7", 50.0)])
     assert features(engine, source, "item-9")["imagined"] > 0.9
     assert told(engine, source, "item-9").startswith("chain thing number 1 →")
-    engine.step([event(501, "bystander", "item-0")], learn=False)
+    engine.step([event(502, "bystander", "item-0")], learn=False)
     assert features(engine, source, "item-9")["imagined"] == 0
-    assert told(engine, source, "item-9") == "goes on from your chain thing number 2 (kind 1)"
+    assert told(engine, source, "item-9") == "is like thing number 2 of your chains (kind 1)"
 
 
 def test_users_without_a_graph_get_no_reason() -> None:

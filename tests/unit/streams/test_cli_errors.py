@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from streams.cli import is_user_error, one_line
 from streams.cli.options import BadOption, broker_of, mapping, need_packages, write_json
+from streams.cli.up import next_commands
 from streams.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +54,12 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
         (("topics", "schema", "none"), "topic 'none' is unknown"),
         (("topics", "list", "--prefix", "a b"), "--prefix = 'a b'"),
         (("topics", "create", "--config", "none.toml"), "none.toml: cannot be read"),
+        (("validate", "x" * 300 + ".csv"), "File name too long"),
+        (("llm", "cache", "--forget", ""), "--forget '': is no user; give the id"),
+        (("llm", "cache", "--cache", "none.sqlite"), "--cache none.sqlite: there is no such file"),
+        (("llm", "cache", "--cache", "README.md"), "README.md is no answer cache: "),
+        (("llm", "import-answers", "README.md", "--cache", "none.sqlite"), "none.sqlite: there is no such file"),
+        (("llm", "import-answers", "README.md", "--cache", "LICENSE"), "LICENSE is no answer cache: "),
     ],
 )
 def test_a_mistake_prints_one_line_and_ends_with_code_2(arguments: tuple[str, ...], told: str) -> None:
@@ -69,6 +77,11 @@ def test_the_schemas_are_printed_as_json() -> None:
 def test_only_what_comes_from_the_input_counts_as_a_users_error() -> None:
     assert is_user_error(SettingsError("x"))
     assert is_user_error(FileNotFoundError(2, "No such file", "a.csv"))
+    for number in (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.EIO):
+        assert is_user_error(OSError(number, "of a path", "a.csv"))
+        assert not is_user_error(OSError(number, "of no path"))
+    assert is_user_error(OSError(errno.ENOSPC, "No space left on device")), "writing does not say where"
+    assert not is_user_error(OSError(errno.ECONNREFUSED, "refused", "a.sock"))
     assert not is_user_error(OSError("socket"))
     assert not is_user_error(RuntimeError("a fault of ours"))
     try:
@@ -80,7 +93,19 @@ def test_only_what_comes_from_the_input_counts_as_a_users_error() -> None:
 def test_errors_fit_on_one_line() -> None:
     assert one_line(ValueError("a\n  b")) == "a b"
     assert one_line(FileNotFoundError(2, "No such file", "a.csv")) == "a.csv: No such file"
+    assert one_line(OSError(errno.ENOSPC, "No space left")) == (
+        "No space left: make room where the output goes, or write it to another disk"
+    )
     assert one_line(ValueError()) == "ValueError"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,ts\na,b,1700000000\n")
+    done = evergraph("validate", str(tmp_path / "log.csv"), "--json", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: No space left on device: make room")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_mapping_is_name_equals_column() -> None:
@@ -92,13 +117,26 @@ def test_a_mapping_is_name_equals_column() -> None:
 
 def test_the_broker_is_the_one_set_or_that_of_the_running_worker(tmp_path: Path) -> None:
     assert broker_of(Settings(broker="k:9092", state_dir=tmp_path)) == "k:9092"
-    with pytest.raises(BadOption, match="evergraph up"):
+    with pytest.raises(BadOption, match=r"evergraph up.* another --state-dir is found by EVERGRAPH_STATE_DIR=DIR$"):
         broker_of(Settings(state_dir=tmp_path))
     (tmp_path / "worker.json").write_text('{"pid": 1, "broker": "127.0.0.1:5", "http_port": 8321}')
     assert broker_of(Settings(state_dir=tmp_path)) == "127.0.0.1:5"
     (tmp_path / "worker.json").write_text("half writ")
     with pytest.raises(BadOption):
         broker_of(Settings(state_dir=tmp_path))
+
+
+def test_what_comes_next_names_what_the_commands_would_not_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVERGRAPH_STATE_DIR", raising=False)
+    assert next_commands(Settings(), "k:1") == ("evergraph publish FILE", "evergraph recommend USER")
+    away = Settings(state_dir=tmp_path / "my state", prefix="shop.")
+    publish, recommend = next_commands(away, "k:1")
+    assert publish == "evergraph publish FILE --broker k:1 --prefix shop."
+    assert recommend == f"evergraph recommend USER --state-dir '{tmp_path / 'my state'}'"
+    monkeypatch.setenv("EVERGRAPH_STATE_DIR", str(away.state_dir))
+    assert next_commands(away, "k:1") == ("evergraph publish FILE --prefix shop.", "evergraph recommend USER")
 
 
 def test_figures_are_one_json_object(tmp_path: Path) -> None:

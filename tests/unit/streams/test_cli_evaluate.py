@@ -336,6 +336,11 @@ def test_dynllm_is_taken_apart_row_by_row(run: Run, log: Path, tmp_path: Path) -
         (("LOG", "--rows", "tgn"), "--rows and --answers go with dynllm"),
         (("dynllm", "LOG", "--answers", "a.db"), "--answers and --model go together"),
         (("dynllm", "LOG", "--rows", "dynllm, recorded facets"), "name the cache with the answers"),
+        (("dynllm", "LOG", "--answers", "LOG", "--model", "big"), "name 'dynllm, recorded facets' among --rows"),
+        (
+            ("dynllm", "LOG", "--rows", "dynllm, recorded facets", "--answers", "LOG", "--model", "big"),
+            "is no answer cache: it does not begin as an SQLite file does",
+        ),
         (
             ("dynllm", "LOG", "--rows", "dynllm, recorded facets", "--answers", "a.db", "--model", "big"),
             "there is no such cache",
@@ -346,3 +351,36 @@ def test_mistakes_with_rows_are_told(run: Run, log: Path, arguments: tuple[str, 
     done = run("ablate", *(str(log) if word == "LOG" else word for word in arguments))
     assert done.code == 2
     assert told in " ".join(done.err.split())
+    assert not list(log.parent.glob("*.broken-*"))
+
+
+def test_recorded_answers_are_counted_and_must_be_some(run: Run, tmp_path: Path) -> None:
+    draw = random.Random(7)
+    rows = [f"u{draw.randrange(6)},i{draw.randrange(9)},{1_300_000_000 + 9_000 * n}" for n in range(120)]
+    titled = [f"{row},Tea of kind {row.split(',')[1]}" for row in rows]
+    log = tmp_path / "titled.csv"
+    log.write_text("\n".join(["user_id,item_id,ts,title", *titled]) + "\n")
+    jobs, answers, cache = tmp_path / "jobs.jsonl", tmp_path / "answers.jsonl", tmp_path / "a.sqlite"
+    exported = run("llm", "export-jobs", "--data", str(log), "--out", str(jobs), "--model", "m", "--cache", str(cache))
+    assert exported.code == 0, exported.err
+    asked = [json.loads(line)["custom_id"] for line in jobs.read_text().splitlines()]
+    text = json.dumps({"segment": ["drinks tea"], "interests": [], "categories": [], "brands": []})
+    body = {"choices": [{"message": {"role": "assistant", "content": text}}]}
+    ablate = ("ablate", "dynllm", str(log), "--rows", "dynllm, recorded facets", "--answers", str(cache), "--model")
+
+    none = run(*ablate, "m")
+    assert none.code == 2
+    assert f"{cache}: holds no answer at all; give one that" in none.err
+
+    replies = [{"custom_id": one, "response": {"status_code": 200, "body": body}} for one in asked[::2]]
+    answers.write_text("".join(json.dumps(reply) + "\n" for reply in replies))
+    assert run("llm", "import-answers", str(answers), "--cache", str(cache)).code == 0
+    used = f"{len(replies)} recorded answers used, {len(asked) - len(replies)} profiles counted for want of one"
+    for how in ("events/s", "kept from before"):
+        done = run(*ablate, "m")
+        assert done.code == 0, done.err
+        assert f"{how}; {used}" in done.err
+
+    other = run(*ablate, "other")
+    assert other.code == 2
+    assert f"holds no answer of 'other' to the {len(asked)} prompts asked" in other.err

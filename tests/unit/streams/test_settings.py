@@ -51,6 +51,20 @@ def test_a_bad_value_is_refused_with_its_origin(env: dict[str, str], told: str) 
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "values"),
+    [
+        ("EVERGRAPH_CLOCK", "'wall', 'log'"),
+        ("EVERGRAPH_LLM_REASONER", "'', 'endpoint', 'embedded', 'statistical'"),
+        ("EVERGRAPH_LLM_PRODUCER", "'endpoint', 'embedded', 'statistical'"),
+    ],
+)
+def test_a_value_that_is_not_on_the_list_is_refused_with_the_list(variable: str, values: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env={variable: "foo"})
+    assert str(caught.value) == f"{variable} = 'foo': is one of {values}"
+
+
 def test_an_unknown_setting_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     config = tmp_path / "evergraph.toml"
     config.write_text("max_bach = 1\n")

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from reasoning_rig import circling, split
+from safetensors.numpy import save_file
 
 from evaluation.coded import CodedLog
 from evaluation.profiles import stock
@@ -85,3 +86,23 @@ def test_kept_chains_are_built_once_per_split_and_threshold(tmp_path: Path) -> N
     renamed = {row: msgspec.structs.replace(item, title="soap") for row, item in log.catalogue.items()}
     KeptChains(build, tmp_path / "kept", "test")(replace(log, catalogue=renamed), data, 30.0)
     assert len(built) == 5, "the texts of items are what chains are made of"
+
+
+def test_a_file_of_chains_that_is_torn_or_of_another_log_is_named(tmp_path: Path) -> None:
+    log = circling()
+    data, kept = split(log), KeptChains(StatisticalChains("random"), tmp_path / "kept", "test")
+    built = kept(log, data, 30.0)
+    (path,) = (tmp_path / "kept").glob("*.chains")
+    whole = path.read_bytes()
+    for torn in (whole[:-100], whole[:5], b""):
+        path.write_bytes(torn)
+        with pytest.raises(ValueError, match=rf"{path.name}: cannot be read .*; delete it to have it made again"):
+            kept(log, data, 30.0)
+    save_file({"place": built.place}, path)
+    with pytest.raises(ValueError, match=rf"{path.name}: holds place instead of place, came_from"):
+        kept(log, data, 30.0)
+    path.write_bytes(whole)
+    few = replace(data, histories=Histories(data.histories.items[:20], data.histories.starts[:20]))
+    path.rename(path.with_name(f"{kept._key(log, few, 30.0)}.chains"))
+    with pytest.raises(ValueError, match=r"holds no chains along these histories .*; delete it"):
+        kept(log, few, 30.0)

@@ -18,10 +18,11 @@ from evaluation.coded import CodedLog
 from evaluation.profiles import stock
 from evaluation.profiles.stock import TextStock
 from evaluation.reasoning import bases
+from evaluation.reasoning.calls import Calls
 from evaluation.reasoning.held_out import HeldOutHistories
 from evaluation.reasoning.outcomes import Outcomes, Run
 from evaluation.reasoning.recorded import RecordedChains, RecordedPlaces, newest_only, read_graphs, write_graphs
-from evaluation.reasoning.recorded_rows import COUNTED, RECORDED, recorded_rows, recorded_table
+from evaluation.reasoning.recorded_rows import COUNTED, RECORDED, check_recorded, recorded_rows, recorded_table
 from evaluation.reasoning.recording import Called, Played, Recording, requests_before_tests
 from evaluation.reasoning.statistical import StatisticalChains
 from evaluation.reasoning.study import Study
@@ -210,6 +211,38 @@ def test_a_graph_that_holds_the_test_item_or_another_past_is_left_out(tmp_path: 
         read_graphs(tmp_path / "torn")
 
 
+def test_nobody_to_ask_is_said_instead_of_an_empty_recording(tmp_path: Path) -> None:
+    log = circling(events=4)
+    with pytest.raises(ValueError, match="circle: no user has 5 events"):
+        requests_before_tests(log, split(log), users=6, items=3, seed=0)
+    for users, items, told in ((0, 3, "users = 0"), (6, 0, "items = 0")):
+        with pytest.raises(ValueError, match=f"{told}: use 1 or more"):
+            requests_before_tests(circling(), split(circling()), users=users, items=items, seed=0)
+    with pytest.raises(ValueError, match=r"none: no such file; make it with recorded_reasoning\.py"):
+        read_graphs(tmp_path / "none")
+
+
+def test_a_line_of_calls_that_was_left_unfinished_is_dropped_and_a_bad_one_named(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    calls = Calls(path)
+    one, two, three = (Called(kind, Spent(10, 5, 0.1), True) for kind in ("reasoning", "scoring", "reasoning"))
+    for called in (one, two):
+        calls.add(called)
+    assert Calls(path).by_kind() == calls.by_kind() == {"reasoning": [one], "scoring": [two]}
+    whole = path.read_bytes()
+    for torn in (whole + b'["reaso', whole + b"\0\0", whole):
+        path.write_bytes(torn)
+        again = Calls(path)
+        again.add(three)
+        assert Calls(path).by_kind() == again.by_kind() == {"reasoning": [one, three], "scoring": [two]}
+    path.write_bytes(whole[:7])
+    assert not Calls(path).by_kind() and not path.read_bytes()
+    path.write_bytes(whole + b'["reaso' + whole)
+    with pytest.raises(ValueError, match=r"calls\.jsonl, line 3: no call of a recording .*; delete the line"):
+        Calls(path)
+    assert path.read_bytes() == whole + b'["reaso' + whole
+
+
 def silent(epoch: int, done: int, updates: int, loss: float) -> None:
     """Tell nobody."""
 
@@ -230,6 +263,9 @@ def test_the_trained_model_reads_recorded_graphs_beside_counted_ones(
     )
     data = split(log)
     graphs = [place_and_graph(log, data, which)[1] for which in range(0, 20, 2)]
+    check_recorded(study, graphs, "published", 0)
+    with pytest.raises(ValueError, match="none of the 0 recorded graphs belongs to the published order, seed 0"):
+        check_recorded(study, [], "published", 0)
     with pytest.raises(ValueError, match="row 'reasoning', order published, seed 0: run it first"):
         recorded_rows(study, graphs, "published", 0)
     for row in ("sequence graph", "reasoning"):

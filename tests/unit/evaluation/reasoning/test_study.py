@@ -51,6 +51,53 @@ def test_a_folder_keeps_runs_of_one_log_and_one_text_model_only(tmp_path: Path) 
         Outcomes(tmp_path, {"log": "a", "text model": "random"})
 
 
+def test_kept_files_that_are_torn_or_do_not_belong_together_are_named_before_a_run(study: Study) -> None:
+    run, other = Run("base, trained on", "published", 0), Run(SEQUENCE.name, "published", 0)
+    first = study.run(run, silent)
+    study.run(other, silent)
+    study.check([run, other, Run("reasoning", "published", 0)])
+    figures, ranks = (study.rows.folder / f"base-trained-on.published.0{suffix}" for suffix in (".json", ".ranks"))
+    told, kept = figures.read_bytes(), ranks.read_bytes()
+
+    for content in (b"", told[:40], b"{}", b"[1, 2]", b"\xff"):
+        figures.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=rf"{figures.name}: holds no figures of a run .*; delete it to have it made"
+        ):
+            study.check([run])
+    figures.write_bytes(told)
+    for content in (b"", b"garbage" * 40, kept[:-8]):
+        ranks.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{ranks.name}: cannot be read .*; delete it to have it made again"):
+            study.check([run])
+    ranks.write_bytes((study.rows.folder / "sequence-graph.published.0.ranks").read_bytes())
+    with pytest.raises(ValueError, match=rf"{ranks.name}: holds other ranks than the figures in {figures.name} are of"):
+        study.run(run, never)
+
+    for gone in (ranks, figures):
+        gone.unlink()
+        assert study.run(run, never) == first, "ranked again with the weights that are there"
+        assert ranks.read_bytes() == kept and figures.read_bytes() == told
+
+    study.bases.weights(Run("duorec", "published", 0)).unlink()
+    with pytest.raises(
+        ValueError, match=r"duorec\.published\.0\.safetensors: no such file; delete the \.json of its name"
+    ):
+        study.check([run])
+    with pytest.raises(ValueError, match="row 'magic' is unknown"):
+        study.check([Run("magic", "published", 0)])
+
+
+def test_what_a_folder_was_made_with_is_named_where_it_cannot_be_read(tmp_path: Path) -> None:
+    Outcomes(tmp_path, {"log": "a"})
+    (tmp_path / "made-with.json").write_text("{")
+    with pytest.raises(
+        ValueError, match=r"made-with\.json: holds no names and values .*; delete it if the runs beside it"
+    ):
+        Outcomes(tmp_path, {"log": "a"})
+    assert [path.name for path in tmp_path.iterdir()] == ["made-with.json"]
+
+
 def test_every_row_runs_once_from_the_same_base_and_the_tables_show_four_lines(study: Study) -> None:
     names = [BASE, *(row.name for row in ROWS), "threshold = 50"]
     runs = [study.run(Run(name, "published", 0), silent) for name in names]
@@ -103,7 +150,7 @@ def test_a_row_starts_from_the_best_weights_of_its_base(study: Study) -> None:
 
 
 def test_rows_without_a_builder_and_unknown_names_are_refused(study: Study) -> None:
-    with pytest.raises(ValueError, match="row 'magic' is unknown; use some of: base, base, trained on"):
+    with pytest.raises(ValueError, match=r"row 'magic' is unknown; use some of: base \| base, trained on \|"):
         study.run(Run("magic", "published", 0), never)
     with pytest.raises(ValueError, match="threshold = 0 to 100"):
         row_named("threshold = 101")

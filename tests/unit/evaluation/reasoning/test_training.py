@@ -85,5 +85,12 @@ def test_a_checkpoint_of_another_model_is_refused_and_a_missing_one_named(tmp_pa
     other = Averaging(5, split(circling()).histories)
     with pytest.raises(ValueError, match="is of another model"):
         Checkpoint(path).load(other, torch.optim.Adam(other.parameters()))
+    path.write_bytes(path.read_bytes()[:-7])
+    for read in (
+        lambda: Checkpoint(path).best(),
+        lambda: Checkpoint(path).load(other, torch.optim.Adam(other.parameters())),
+    ):
+        with pytest.raises(ValueError, match=r"c\.safetensors: holds no checkpoint .*; delete it, .* to train anew"):
+            read()
     with pytest.raises(FileNotFoundError, match="train the base model first"):
         Checkpoint(tmp_path / "none.safetensors").best()

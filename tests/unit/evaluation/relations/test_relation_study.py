@@ -9,15 +9,16 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from relation_logs import shop
+from relation_logs import log_of, shop
 
+from evaluation.coded import CodedLog
 from evaluation.relations.gaps import gap_histograms
 from evaluation.relations.rows import ROWS
 from evaluation.relations.runs import Run, load, path_of, usage_of
 from evaluation.relations.study import Study, improvement, spread, table_of, usage_table
 from evaluation.relations.tables import shown
 from evaluation.relations.training import Budget, against, build, ranks_among, ranks_of_all, train
-from evaluation.relations.world import World, world_of
+from evaluation.relations.world import World, check_negatives, world_of
 from models.lrd.config import LrdConfig
 
 SMALL = LrdConfig(latent=2, dim=8, heads=2, text_dim=12, n_dft=8, lr=0.02)
@@ -174,7 +175,7 @@ def test_a_run_is_kept_and_not_trained_again(study: Study, tmp_path: Path) -> No
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".json", ".safetensors"}
 
 
-def test_a_kept_run_tells_what_its_relations_are_about(study: Study) -> None:
+def test_a_kept_run_tells_what_its_relations_are_about(study: Study, tmp_path: Path) -> None:
     row = ROWS["kda+lrd, random vectors"]
     run = study.run(row, 0, lambda _row, _seed: lambda _epochs, _score: None)
     table = study.table(row, 0)
@@ -189,6 +190,12 @@ def test_a_kept_run_tells_what_its_relations_are_about(study: Study) -> None:
     study.run(base, 0, lambda _row, _seed: lambda _epochs, _score: None)
     with pytest.raises(ValueError, match="read no text"):
         study.table(base, 0)
+    for weights in tmp_path.rglob("kda-lrd*.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(
+        ValueError, match=r"kda-lrd.*\.safetensors: holds no weights .*delete kda-lrd.*\.json beside it"
+    ):
+        study.table(row, 0)
 
 
 def test_other_settings_lie_elsewhere_and_a_broken_file_says_so(tmp_path: Path) -> None:
@@ -203,8 +210,36 @@ def test_other_settings_lie_elsewhere_and_a_broken_file_says_so(tmp_path: Path) 
     assert len(paths) == 5
     broken = tmp_path / "broken.json"
     broken.write_text("{}")
-    with pytest.raises(ValueError, match=r"broken\.json: no run of this version"):
+    with pytest.raises(
+        ValueError, match=r"broken\.json: holds no run of this version .*; delete it to have it made again"
+    ):
         load(broken)
+
+
+def test_a_log_in_which_99_cannot_be_drawn_is_refused_before_anything_is_kept(tmp_path: Path) -> None:
+    def refused(log: CodedLog) -> str:
+        with pytest.raises(ValueError, match="true item is ranked among 99") as raised:
+            Study(log, "shop", tmp_path / "runs", common=SMALL, budget=BUDGET)
+        return str(raised.value)
+
+    def taken(user: str, first: int, last: int) -> list[tuple[str, str, float]]:
+        return [(user, f"i{item}", float(item)) for item in range(first, last)]
+
+    assert "shop has 99 items" in refused(log_of(taken("ann", 0, 99)))
+    told = refused(log_of(taken("ann", 0, 3) + taken("bob", 0, 104)))
+    assert "user 'bob' has events with 104 of 104 items, which leaves 0" in told and "such users: 1" in told
+    assert "user 'ann' has events with 6 of 104 items, which leaves 98" in refused(
+        log_of(taken("ann", 0, 6) + [(f"u{item}", f"i{item}", 9.0) for item in range(6, 104)])
+    )
+    assert not (tmp_path / "runs").exists()
+    # A user of two events is tested on nothing, so what they leave does not matter.
+    often, others = (
+        [("ann", "i0", float(day)) for day in range(3)],
+        [(f"u{item}", f"i{item}", 9.0) for item in range(3, 100)],
+    )
+    check_negatives(log_of(often + taken("bob", 1, 3) + others))
+    with pytest.raises(ValueError, match=r"user 'bob' .* leaves 98"):
+        check_negatives(log_of([*often, *taken("bob", 1, 3), ("bob", "i1", 9.0), *others]))
 
 
 def test_rows_differ_from_their_base_in_what_their_name_says() -> None:

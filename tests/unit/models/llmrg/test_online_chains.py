@@ -25,6 +25,7 @@ from unit.models.living_parts import (
 
 from dyngraph.engine import Engine
 from dyngraph.order import Moment
+from dyngraph.reasoning import ReasoningGraph
 from dyngraph.state import digest
 from models.llmrg.fusion import FusionConfig
 from models.llmrg.online import OnlineChains
@@ -47,6 +48,13 @@ def settled(model_of: StreamChainsConfig = CHAINS) -> Engine:
     for seq in range(6):
         engine.step([event(seq, f"user-{seq % 3}", f"item-{seq}")])
     return engine
+
+
+def came(engine: Engine, *graphs: ReasoningGraph) -> None:
+    """Their user has reached their horizons."""
+    for made in graphs:
+        engine.graph.users.last_ts[int(engine.graph.user_ids.find([made.user_id])[0])] = made.ts
+        assert engine.graph.reasoning.put(made)
 
 
 def encoded(engine: Engine, seq: int) -> None:
@@ -165,8 +173,7 @@ def test_only_events_of_users_whose_graph_counted_are_learned() -> None:
     model = chains_of(engine)
     assert not [name for name in model.state() if name.startswith("waiting")]
     first, second = (graph_of("user-1", minute(at), ["item-1"]) for at in (1, 12))
-    engine.graph.reasoning.put(first)
-    engine.graph.reasoning.put(second)
+    came(engine, first, second)
     engine.step([event(20, "user-0", "item-1"), event(21, "user-1", "item-2")], learn=False)
     assert "waiting.people" not in model.state(), "nothing was to be learned"
     engine.step([event(22, "user-0", "item-1"), event(23, "user-1", "item-2"), event(24, "user-1", "item-3")])
@@ -174,8 +181,7 @@ def test_only_events_of_users_whose_graph_counted_are_learned() -> None:
     assert model._waiting.graphs == [second, second]
     assert model._waiting.items.tolist() == engine.graph.item_ids.find(["item-2", "item-3"]).tolist()
     late = settled(PATIENT)
-    late.graph.reasoning.put(first)
-    late.graph.reasoning.put(second)
+    came(late, first, second)
     late.step([event(30, "user-1", "item-2", ts=minute(12))])
     waiting = chains_of(late)._waiting
     assert waiting is not None and waiting.graphs == [first], "at its horizon the newer one does not count yet"

@@ -120,3 +120,24 @@ def test_what_the_other_relations_say_as_well_names_none() -> None:
     washed = [pairs((brand, "Shampoos"), (brand, "Conditioners")) for brand in BRANDS]
     alone, beside = called(washed[0] + washed[1]), called(washed[0] + washed[1], washed[2] + washed[3])
     assert alone == ["Shampoos with Conditioners"] and alone[0] not in beside
+
+
+def test_pairs_that_share_nothing_are_named_by_their_sides() -> None:
+    words = [f"{a}{b}" for a in "bcdfghklmnprst" for b in ("abel", "ocus", "urin")]
+    shop = {
+        f"{n}": Item(f"{n}", title=f"{words[n]} {('frame', 'candle')[n % 2] if n < 12 else 'thing'}") for n in range(40)
+    }
+    frames, candles, rest = ([f"{n}" for n in range(*span)] for span in ((0, 12, 2), (1, 12, 2), (12, 40)))
+    both = [Pair(past, candle, 0.9) for past, candle in zip(frames, candles, strict=True)]
+    assert called(both, items=shop) == ["frame, then candle"]
+    assert called([Pair(past, other, 0.9) for past, other in zip(frames, rest, strict=False)], items=shop) == [
+        "after frame"
+    ]
+    assert called([Pair(other, past, 0.9) for past, other in zip(frames, rest, strict=False)], items=shop) == [
+        "then frame"
+    ]
+    assert called([Pair(frames[0], other, 0.9) for other in rest[:6]], items=shop) == [""], (
+        "one item is no kind of item"
+    )
+    first, second = called(both, both, items=shop)
+    assert (first, second) == ("frame, then candle", "")
