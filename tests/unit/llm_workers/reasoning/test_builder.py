@@ -223,35 +223,6 @@ def test_no_more_is_asked_for_than_a_graph_has_room_for(sizes: dict[str, int]) -
         ReasoningSettings(**sizes)
 
 
-@pytest.mark.parametrize(
-    ("text", "somebody"),
-    [
-        ("As user A3SGXH7AUHU8GW did", True),
-        ("Liked by A3SGXH7AUHU8GW too", True),
-        ("As Customer Maria Lopez did", True),
-        ("and so did user u42", True),
-        ("user anna_b took it", True),
-        ("What the customer needs next", False),
-        ("Customers like both", False),
-        ("User-friendly headphones WH1000XM4", False),
-    ],
-)
-def test_people_are_told_from_things(text: str, somebody: bool) -> None:
-    assert names_somebody(text) == somebody
-
-
-def test_of_equal_texts_a_name_means_the_same_item_in_whichever_order_they_came() -> None:
-    found = set()
-    for order in (("comb", "twin"), ("twin", "comb"), ("twin", "red", "comb", "twin")):
-        matcher = VectorMatcher(WordCounts())
-        for item_id in order:
-            matcher.add([SHOP[item_id]])
-        (match,) = asyncio.run(matcher.match(["Wooden comb"], frozenset()))
-        assert match is not None
-        found.add(match.item_id)
-    assert found == {"comb"}
-
-
 def test_what_cannot_be_true_is_refused_and_counted() -> None:
     says = Says([link(7), link(1), link(-2)])
     graph, builder = build(says, "red", "blue")
